@@ -91,11 +91,50 @@ pub enum Digest {
 impl Digest {
     /// Whether these bytes have this digest.
     pub fn matches(&self, bytes: &[u8]) -> bool {
-        match self {
-            Self::Sha1(wanted) => sha1::Sha1::digest(bytes)[..] == wanted[..],
-            Self::Sha256(wanted) => Checksum::of(bytes) == *wanted,
-            Self::Sha384(wanted) => sha2::Sha384::digest(bytes)[..] == wanted[..],
-            Self::Sha512(wanted) => sha2::Sha512::digest(bytes)[..] == wanted[..],
+        let mut hasher = self.hasher();
+        hasher.update(bytes);
+        hasher.finish() == *self
+    }
+
+    /// A hasher of the same function.
+    pub fn hasher(&self) -> DigestHasher {
+        DigestHasher(match self {
+            Self::Sha1(_) => AnyHasher::Sha1(sha1::Sha1::new()),
+            Self::Sha256(_) => AnyHasher::Sha256(Hasher::new()),
+            Self::Sha384(_) => AnyHasher::Sha384(sha2::Sha384::new()),
+            Self::Sha512(_) => AnyHasher::Sha512(sha2::Sha512::new()),
+        })
+    }
+}
+
+/// Computes a [`Digest`] piece by piece.
+pub struct DigestHasher(AnyHasher);
+
+enum AnyHasher {
+    Sha1(sha1::Sha1),
+    Sha256(Hasher),
+    Sha384(sha2::Sha384),
+    Sha512(sha2::Sha512),
+}
+
+impl DigestHasher {
+    /// Hashes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            AnyHasher::Sha1(hasher) => hasher.update(bytes),
+            AnyHasher::Sha256(hasher) => hasher.update(bytes),
+            AnyHasher::Sha384(hasher) => hasher.update(bytes),
+            AnyHasher::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The digest of all pieces.
+    pub fn finish(self) -> Digest {
+        match self.0 {
+            AnyHasher::Sha1(hasher) => Digest::Sha1(hasher.finalize().into()),
+            AnyHasher::Sha256(hasher) => Digest::Sha256(hasher.finish()),
+            AnyHasher::Sha384(hasher) => Digest::Sha384(Box::new(hasher.finalize().into())),
+            AnyHasher::Sha512(hasher) => Digest::Sha512(Box::new(hasher.finalize().into())),
         }
     }
 }

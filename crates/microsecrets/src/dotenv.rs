@@ -1,19 +1,22 @@
-//! The dotenv format, for `--dotenv`: what tools that read a `.env` file agree on, and strictly.
+//! The dotenv format, for `--dotenv`: `.env` files as other tools read them, and strictly.
 //!
-//! There is no standard. The rules are what dotenv for Node, python-dotenv and Docker Compose have in common; where
-//! they differ, the text is taken literally with a warning, or refused:
+//! There is no standard. The rules are drawn from dotenv for Node, python-dotenv and Docker Compose
+//! (<https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/>). Where these differ, the
+//! text is taken literally with a warning, or refused; only of `\$` there is none, although python-dotenv keeps its
+//! backslash:
 //!
 //! - Blank lines, and lines that begin with `#`, are skipped. White space is what [`crate::pairs`] takes for it; a byte
 //!   order mark (U+FEFF) at the very beginning is skipped.
 //! - `NAME=value`, with white space around name and value, and optionally `export ` before the name.
-//! - `'...'` and `` `...` `` are literal, may span lines, and cannot hold their own quote.
+//! - `'...'` and `` `...` `` are literal, may span lines, and cannot hold their own quote. Where they hold `\\`, or end
+//!   with a backslash, there is a warning, since some tools read escapes there.
 //! - `"..."` may span lines; `\n \r \t \" \\ \$` stand for LF, CR, TAB and the characters themselves. Another
 //!   backslash is kept, with a warning.
 //! - In quotes CR LF is read as LF, since other tools read files in text mode. A line break can be said exactly as
 //!   `"\r\n"`.
 //! - After a closing quote only white space may follow, and a comment after white space.
 //! - An unquoted value ends at the end of the line, or before a `#` that has white space before it. Quotes and
-//!   backslashes inside are kept.
+//!   backslashes inside are kept, and so is any other `#`, with a warning (dotenv for Node ends the value there).
 //! - Nothing is expanded: `$NAME`, `${...}`, `$(...)` and backquotes are kept, with a warning.
 //!
 //! Names obey the rule of [`crate::pairs`], and as there no error and no warning holds any text of the input but a
@@ -35,9 +38,9 @@ use crate::secret::SecretString;
 ///
 /// The first thing that is wrong, see [`DotenvError`]. Nothing is returned of an input that has one.
 pub fn parse(input: &[u8], options: Options) -> Result<Parsed, DotenvError> {
-    let text = str::from_utf8(input).map_err(|error| PairsError::NotUtf8 { line: line_at(input, error.valid_up_to()) })?;
+    let text = str::from_utf8(input).map_err(|error| PairsError::NotUtf8(line_at(input, error.valid_up_to())))?;
     if let Some(position) = text.find('\0') {
-        return Err(DotenvError::Pair(PairsError::Nul { line: line_at(input, position) }));
+        return Err(DotenvError::Pair(PairsError::Nul(line_at(input, position))));
     }
 
     let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -52,13 +55,15 @@ pub fn parse(input: &[u8], options: Options) -> Result<Parsed, DotenvError> {
             continue;
         }
 
-        let (left, right) = row.split_once('=').ok_or(PairsError::MissingEquals { line })?;
+        let (left, right) = row.split_once('=').ok_or(PairsError::MissingEquals(line))?;
         let name = without_export(left.trim_matches(is_space));
         names.admit(name, right.trim_matches(is_space), line)?;
 
         reader.take(left.len() + "=".len());
         let value = reader.value()?;
-        parsed.warnings.extend(value.warnings.into_iter().map(|kind| PairsWarning { line, kind }));
+        for kind in value.warnings {
+            parsed.warnings.push(PairsWarning { line, kind });
+        }
         parsed.variables.push((name.to_owned(), value.text));
     }
 
@@ -92,13 +97,15 @@ impl DotenvError {
     /// Says what to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Pair(PairsError::MissingEquals { .. }) => {
+            Self::Pair(PairsError::EmptyName(_) | PairsError::MissingEquals(_)) => {
                 "write NAME=value; a value of several lines needs quotes around it"
             }
-            Self::Pair(PairsError::EmptyName { .. }) => "write NAME=value; a value of several lines needs quotes around it",
-            Self::Pair(PairsError::NotExportable { clue: NameClue::Unknown | NameClue::Export | NameClue::Space, .. }) => {
-                "a name may hold A-Z, a-z, 0-9 and _, and not begin with a digit; a value of several lines needs quotes \
-                 around it; --any-name allows other names"
+            Self::Pair(PairsError::NotExportable {
+                clue: NameClue::Unknown | NameClue::Export | NameClue::Space,
+                ..
+            }) => {
+                "a name may hold A-Z, a-z, 0-9 and _, and not begin with a digit; a value of several lines needs \
+                 quotes around it; --any-name allows other names"
             }
             Self::Pair(error) => error.hint(),
             Self::TextAfterQuote { .. } => {
@@ -144,7 +151,9 @@ impl<'a> Reader<'a> {
 
         let first = self.line;
         self.take(row.len() - start.len() + quote.len_utf8());
-        let length = self.quoted_length(quote).ok_or(DotenvError::UnterminatedQuote { line: first })?;
+        let length = self
+            .quoted_length(quote)
+            .ok_or(DotenvError::UnterminatedQuote { line: first })?;
         let value = Value::quoted(self.take(length), quote);
         self.take(quote.len_utf8());
 
@@ -176,8 +185,12 @@ struct Value {
 
 impl Value {
     fn unquoted(row: &str) -> Self {
-        let comment = row.match_indices('#').find(|&(position, _)| row[..position].ends_with(is_space));
-        let text = comment.map_or(row, |(position, _)| &row[..position]).trim_matches(is_space);
+        let comment = row
+            .match_indices('#')
+            .find(|&(position, _)| row[..position].ends_with(is_space));
+        let text = comment
+            .map_or(row, |(position, _)| &row[..position])
+            .trim_matches(is_space);
 
         let hash = text.contains('#').then_some(WarningKind::HashKept);
         let expansion = expands(text).then_some(WarningKind::ExpansionKept);
@@ -189,7 +202,8 @@ impl Value {
     fn quoted(raw: &str, quote: char) -> Self {
         // What is read is never longer than what is written, so the buffer never moves and leaves no copy behind.
         let mut text = Zeroizing::new(String::with_capacity(raw.len()));
-        let (mut escape_kept, mut expansion_kept) = (false, false);
+        let mut backslash_kept = quote != '"' && (raw.contains(r"\\") || raw.ends_with('\\'));
+        let mut expansion_kept = false;
         let mut rest = raw;
 
         while let Some(character) = rest.chars().next() {
@@ -203,7 +217,7 @@ impl Value {
                 _ => None,
             };
             if quote == '"' && meant.is_none() {
-                escape_kept |= character == '\\';
+                backslash_kept |= character == '\\';
                 expansion_kept |= expands_at(rest);
             }
             text.push(meant.unwrap_or(character));
@@ -212,10 +226,14 @@ impl Value {
 
         let kinds = [
             (quote == '`', WarningKind::BackquotesRemoved),
-            (escape_kept, WarningKind::EscapeKept),
+            (backslash_kept, WarningKind::BackslashKept),
             (expansion_kept, WarningKind::ExpansionKept),
         ];
-        let warnings = kinds.into_iter().filter(|(applies, _)| *applies).map(|(_, kind)| kind).collect();
+        let warnings = kinds
+            .into_iter()
+            .filter(|(applies, _)| *applies)
+            .map(|(_, kind)| kind)
+            .collect();
         let text = SecretString::new(mem::take(&mut text));
         Self { text, warnings }
     }
@@ -223,7 +241,8 @@ impl Value {
 
 /// Whether a shell, or a dotenv tool that expands, would see something to expand.
 fn expands(text: &str) -> bool {
-    text.match_indices(['$', '`']).any(|(position, _)| expands_at(&text[position..]))
+    text.match_indices(['$', '`'])
+        .any(|(position, _)| expands_at(&text[position..]))
 }
 
 fn expands_at(text: &str) -> bool {
@@ -284,7 +303,11 @@ mod tests {
             ("A=`it's \"x\"\\n`", "it's \"x\"\\n"),
             ("\u{feff}A=x", "x"),
         ] {
-            assert_eq!(read(input, STRICT), Ok(vec![("A".to_owned(), value.to_owned())]), "{input:?}");
+            assert_eq!(
+                read(input, STRICT),
+                Ok(vec![("A".to_owned(), value.to_owned())]),
+                "{input:?}"
+            );
         }
     }
 
@@ -292,17 +315,23 @@ mod tests {
     fn reads_a_file() {
         let input = "# caf\u{e9} \"\n\nexport A='1\n# no comment\nB=2'\nC=3\n\t# D=4\nexport=5\n";
         let expected = [("A", "1\n# no comment\nB=2"), ("C", "3"), ("export", "5")];
-        assert_eq!(read(input, STRICT), Ok(expected.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec()));
+        assert_eq!(
+            read(input, STRICT),
+            Ok(expected.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec())
+        );
         assert_eq!(read("", STRICT), Ok(vec![]));
         assert_eq!(read("\u{feff}\n#", STRICT), Ok(vec![]));
-        assert_eq!(read("my key = x", ANY_NAME), Ok(vec![("my key".to_owned(), "x".to_owned())]));
+        assert_eq!(
+            read("my key = x", ANY_NAME),
+            Ok(vec![("my key".to_owned(), "x".to_owned())])
+        );
     }
 
     #[test]
     fn warns_where_tools_differ() {
         let expansion = "line 2: `$` and backquotes are taken literally; nothing is expanded";
         let hash = "line 2: the `#` is part of the value; a comment needs a space before it";
-        let escape = r#"line 2: an escape other than \n \r \t \" \\ \$ is kept with its backslash"#;
+        let backslash = "line 2: a backslash is kept which some tools take for an escape";
         let backquotes = "line 2: the backquotes are read as quotes; no command is run";
         for (input, expected) in [
             ("A=$HOME", &[expansion][..]),
@@ -311,15 +340,20 @@ mod tests {
             ("A=\"\n$_x `x`\"", &[expansion]),
             ("A=`x $y`", &[backquotes]),
             ("A=x#y$z #$z", &[hash, expansion]),
-            (r#"A="\d\\\$x""#, &[escape]),
+            (r#"A="\d\\\$x""#, &[backslash]),
             (r#"A="\\$x""#, &[expansion]),
+            (r"A='\d\\'", &[backslash]),
+            (r"A='x\'", &[backslash]),
+            (r"A=`x\`", &[backquotes, backslash]),
             ("A=\"x#y\"", &[]),
             ("A='$x `y` \\d'", &[]),
             ("A=$2 a$ $", &[]),
             ("A=x # $HOME `x`", &[]),
             ("A=\"\\$HOME\"", &[]),
         ] {
-            let Ok(parsed) = parse(format!("\n{input}\n").as_bytes(), STRICT) else { panic!("{input:?}") };
+            let Ok(parsed) = parse(format!("\n{input}\n").as_bytes(), STRICT) else {
+                panic!("{input:?}")
+            };
             let warnings = parsed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(warnings, expected, "{input:?}");
         }
@@ -331,17 +365,37 @@ mod tests {
         let unclosed = "line 1: the quote is never closed";
         let after = "line 1: text after the closing quote of the value that began on line 1";
         for (input, message, hint) in [
-            (&b"\nhunter2"[..], "line 2: no `=`", "write NAME=value; a value of several lines"),
-            (b"export hunter2", "line 1: no `=`", "write NAME=value; a value of several lines"),
-            (b" =hunter2", "line 1: no name before the `=`", "write NAME=value; a value of several lines"),
+            (
+                &b"\nhunter2"[..],
+                "line 2: no `=`",
+                "write NAME=value; a value of several lines",
+            ),
+            (
+                b"export hunter2",
+                "line 1: no `=`",
+                "write NAME=value; a value of several lines",
+            ),
+            (
+                b" =hunter2",
+                "line 1: no name before the `=`",
+                "write NAME=value; a value of several lines",
+            ),
             (b"hunter-2=x", unexportable, "a name may hold A-Z"),
             (b"hunter 2=x", unexportable, "a name may hold A-Z"),
             (b"export export hunter2=x", unexportable, "a name may hold A-Z"),
-            (b"hunter2Hunter2Hunt2=", "line 1: this looks like a value in base64 without a name", "write NAME=value"),
+            (
+                b"hunter2Hunter2Hunt2=",
+                "line 1: this looks like a value in base64 without a name",
+                "write NAME=value",
+            ),
             (b"A='hunter2", unclosed, "close it"),
             (b"A=\"hunter2\\\"\nB=1", unclosed, "close it"),
             (b"A=`hunter2\nB=1", unclosed, "close it"),
-            (b"A='hunter'2", after, "put the whole value into quotes that it does not hold"),
+            (
+                b"A='hunter'2",
+                after,
+                "put the whole value into quotes that it does not hold",
+            ),
             (b"A=\"hunter\"#hunter2", after, "put the whole value into quotes"),
             (b"A='hunter\\'2'", after, "put the whole value into quotes"),
             (
@@ -356,7 +410,10 @@ mod tests {
             let error = read(input, STRICT).expect_err("must be refused");
             assert_eq!(error.to_string(), message, "{input:?}");
             assert!(error.hint().starts_with(hint), "{} for {input:?}", error.hint());
-            assert!(!format!("{error}{error:?}{}", error.hint()).contains("hunter"), "{input:?}");
+            assert!(
+                !format!("{error}{error:?}{}", error.hint()).contains("hunter"),
+                "{input:?}"
+            );
         }
         assert_eq!(
             read("a b='1\n'\n a b =2", ANY_NAME).expect_err("twice").to_string(),
@@ -376,7 +433,7 @@ mod tests {
         }
 
         #[test]
-        fn reads_back_what_is_quoted(value in "([^\0]|[ \n\r\t'\"`\\\\$#=]){0,30}") {
+        fn reads_back_what_is_quoted(value in "([^\x00]|[ \n\r\t'\"`\\\\$#=]){0,30}") {
             let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\r', "\\r").replace('$', "\\$");
             let mut inputs = vec![format!("A=\"{escaped}\"\nB=2")];
             for quote in ['\'', '`'] {
@@ -393,6 +450,8 @@ mod tests {
 
     fn read(input: impl AsRef<[u8]>, options: Options) -> Result<Vec<(String, String)>, DotenvError> {
         let variables = parse(input.as_ref(), options)?.variables.into_iter();
-        Ok(variables.map(|(name, value)| (name, value.expose().to_owned())).collect())
+        Ok(variables
+            .map(|(name, value)| (name, value.expose().to_owned()))
+            .collect())
     }
 }

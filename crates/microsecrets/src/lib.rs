@@ -7,10 +7,22 @@
 //! [`record`], [`layout`]); where they live ([`store`], [`keys`]); what is believed of them ([`trust`]); and the protocol
 //! that reads and commits versions ([`item`]).
 
+pub mod aws;
 pub mod checksum;
+pub mod danger;
+pub mod document;
+pub mod dotenv;
+pub mod item;
 pub mod keys;
 pub mod layout;
 pub mod name;
+pub mod pairs;
+pub mod record;
 pub mod secret;
+pub mod source;
+pub mod spill;
 pub mod store;
+pub mod text;
 pub mod time;
+pub mod trust;
+pub mod whitelist;

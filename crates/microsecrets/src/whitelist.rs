@@ -1,13 +1,14 @@
 //! Which variables a service may set: the names and globs of `-w`.
 //!
 //! A name without `*`, `?` and `[` stands for itself, as it did in microsecrets 0.3.4. The others are globs over whole
-//! names, in the notation of POSIX.1-2024, Shell & Utilities, 2.14.1, without its classes such as `[:alpha:]`:
+//! names, in the "Pattern Matching Notation" of POSIX.1-2024 (Shell & Utilities, chapter 2), without its classes such
+//! as `[:alpha:]`:
 //!
 //! | glob | matches |
 //! |---|---|
 //! | `*` | any number of characters, also none |
 //! | `?` | one character |
-//! | `[abc]`, `[a-z]` | one character of these; a `]` right after the `[`, and a `-` at either end, stand for themselves |
+//! | `[abc]`, `[a-z]` | one character of these; a `]` at the beginning and a `-` at either end are themselves |
 //! | `[!abc]` | one character that is none of these |
 //!
 //! Characters are Unicode scalar values, compared exactly; a backslash is a character like any other (`[*]` matches a
@@ -106,8 +107,10 @@ impl Pattern {
                 '*' => Token::Run,
                 '?' => Token::One,
                 '[' => {
-                    let (set, length) = Set::parse(rest.as_str())
-                        .map_err(|problem| PatternError { pattern: text.to_owned(), problem })?;
+                    let (set, length) = Set::parse(rest.as_str()).map_err(|problem| PatternError {
+                        pattern: text.to_owned(),
+                        problem,
+                    })?;
                     rest = rest.as_str()[length..].chars();
                     Token::Set(set)
                 }
@@ -334,7 +337,11 @@ mod tests {
             ("[]", "glob []: the `[` is never closed", "close it"),
             ("[!]", "glob [!]: the `[` is never closed", "close it"),
             ("[a-", "glob [a-: the `[` is never closed", "close it"),
-            ("[z-a]", "glob [z-a]: a range in `[...]` ends before it begins", "write the lower character first"),
+            (
+                "[z-a]",
+                "glob [z-a]: a range in `[...]` ends before it begins",
+                "write the lower character first",
+            ),
             ("[^a]", "glob [^a]: `[^` has no meaning", "write [!...]"),
             (
                 "[[:alpha:]]",
@@ -354,13 +361,25 @@ mod tests {
         let whitelist = Whitelist::parse(["*", "L*", "PATH"]).expect("patterns");
         assert!(whitelist.allows("DB_URL"));
         assert!(whitelist.allows("PATH"));
-        for name in ["LD_PRELOAD", "BASH_ENV", "NODE_OPTIONS", "AWS_CONFIG_FILE", "https_proxy", "GIT_*"] {
-            let Some(Refusal::Dangerous { glob, row }) = whitelist.refusal(name) else { panic!("{name}") };
+        for name in [
+            "LD_PRELOAD",
+            "BASH_ENV",
+            "NODE_OPTIONS",
+            "AWS_CONFIG_FILE",
+            "https_proxy",
+            "GIT_*",
+        ] {
+            let Some(Refusal::Dangerous { glob, row }) = whitelist.refusal(name) else {
+                panic!("{name}")
+            };
             assert_eq!(glob.as_str(), "*");
             assert!(row.matches(name));
         }
         assert!(Whitelist::parse(["LD_PRELOAD"]).expect("name").allows("LD_PRELOAD"));
-        assert!(matches!(Whitelist::parse(["DB_*"]).expect("glob").refusal("LD_PRELOAD"), Some(Refusal::Absent)));
+        assert!(matches!(
+            Whitelist::parse(["DB_*"]).expect("glob").refusal("LD_PRELOAD"),
+            Some(Refusal::Absent)
+        ));
     }
 
     #[test]

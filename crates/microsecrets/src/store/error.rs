@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::Encryption;
+
 /// An operation on a store or on keys that failed: what was asked, of what, and how it ended.
 ///
 /// Holds no value and no type of an SDK. `Display` says what happened without its source.
@@ -48,7 +50,12 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.operation, self.subject, self.kind)?;
+        write!(f, "{} {}: ", self.operation, self.subject)?;
+        match &self.kind {
+            // It was reached: it answered.
+            ErrorKind::Unavailable if self.code.is_some() => f.write_str("the service failed")?,
+            kind => kind.fmt(f)?,
+        }
         match (&self.code, &self.request_id) {
             (Some(code), Some(id)) => write!(f, " ({code}, request {id})"),
             (Some(code), None) => write!(f, " ({code})"),
@@ -113,18 +120,26 @@ pub enum ErrorKind {
     ClockSkew,
     /// The process was killed here (only in tests).
     Crashed,
+    /// What is kept is not as this program wrote it; says how.
+    Damaged(String),
     /// Not allowed.
     Denied(Denial),
     /// The credentials are not valid any more.
     ExpiredCredentials,
+    /// The identity that opens a folder store is missing, another one, or open to others.
+    IdentityUnusable,
     /// An `http://` endpoint that is not loopback.
     InsecureEndpoint,
     /// The credentials are not known to the service, or their secret is wrong.
     InvalidCredentials,
+    /// A setting that cannot be used; says why.
+    InvalidSetting(String),
     /// An error of the local system.
     Io,
     /// The answer is not what the protocol allows.
     Malformed(String),
+    /// Written in a format that is newer than this program: it has to be upgraded.
+    NewerFormat,
     /// No credentials were found.
     NoCredentials,
     /// There is no object at the key.
@@ -153,6 +168,13 @@ pub enum ErrorKind {
     Unavailable,
     /// The bytes to be written could not be read.
     UnreadableSource,
+    /// The server's certificate is not one to trust; nothing was sent to it.
+    UntrustedServer,
+    /// The store says that it encrypted otherwise than asked. The object is written when `maybe_applied` is set.
+    WrongEncryption {
+        /// How it says that it did.
+        used: Encryption,
+    },
     /// The bucket is in another region.
     WrongRegion {
         /// Which, when the store said so.
@@ -172,23 +194,29 @@ impl fmt::Display for ErrorKind {
             Self::KeyUnusable => f.write_str("the KMS key is disabled or not usable"),
             Self::ClockSkew => f.write_str("this machine's clock is too far from the store's"),
             Self::Crashed => f.write_str("killed"),
+            Self::Damaged(how) => f.write_str(how),
             Self::Denied(denial) => denial.fmt(f),
             Self::ExpiredCredentials => f.write_str("the credentials have expired"),
+            Self::IdentityUnusable => f.write_str("the store's identity cannot be used"),
             Self::InsecureEndpoint => f.write_str("the endpoint is neither https nor loopback"),
             Self::InvalidCredentials => f.write_str("the credentials are not valid"),
+            Self::InvalidSetting(why) => f.write_str(why),
             Self::Io => f.write_str("input/output error"),
             Self::Malformed(what) => write!(f, "malformed answer: {what}"),
+            Self::NewerFormat => f.write_str("written by a newer version of this program"),
             Self::NoCredentials => f.write_str("no AWS credentials found"),
             Self::NotFound => f.write_str("not found"),
             Self::NotModified => f.write_str("not modified"),
             Self::NoSuchBucket => f.write_str("no such bucket"),
-            Self::NoSuchFolder => f.write_str("no such folder"),
+            Self::NoSuchFolder => f.write_str("no such folder, or no store in it"),
             Self::PreconditionFailed => f.write_str("somebody else wrote it first"),
             Self::Throttled => f.write_str("asked to slow down"),
             Self::TimedOut { seconds } => write!(f, "no answer for {seconds} s"),
             Self::TooLarge { limit } => write!(f, "more than {limit} bytes"),
             Self::Unavailable => f.write_str("not reachable"),
             Self::UnreadableSource => f.write_str("the bytes to be written cannot be read"),
+            Self::UntrustedServer => f.write_str("the server's certificate is not trusted"),
+            Self::WrongEncryption { used } => write!(f, "encrypted otherwise than asked: {used}"),
             Self::WrongRegion { region: Some(region) } => write!(f, "the bucket is in region {region}"),
             Self::WrongRegion { region: None } => f.write_str("the bucket is in another region"),
             Self::Unexpected { status: Some(status) } => write!(f, "unexpected answer {status}"),
@@ -203,10 +231,12 @@ impl fmt::Display for ErrorKind {
 pub struct Denial {
     /// The action that is not allowed, when the service said so, for example `kms:Decrypt`.
     pub action: Option<String>,
-    /// The resource it is not allowed on, when the service said so.
+    /// The resource it is not allowed on, as the service said, or else what was asked for in a bucket.
     pub resource: Option<String>,
     /// Who is not allowed, when the service said so.
     pub principal: Option<String>,
+    /// Why, when the service said so, for example `no identity-based policy allows the kms:Decrypt action`.
+    pub reason: Option<String>,
 }
 
 impl fmt::Display for Denial {

@@ -283,6 +283,8 @@ pub enum Payload {
 
 /// Bytes that are read from their beginning to their end, more than once when a store has to start over.
 ///
+/// Whoever hands one to a store hands it over at its beginning; a store goes back only to start over.
+///
 /// A store reads until `read` answers 0, and abandons the write when it fails: the end is where a source notices that it
 /// is not what was announced.
 pub trait Source: Send {
@@ -314,6 +316,8 @@ pub struct Stored {
     pub etag: ETag,
     /// The version id that a bucket with versioning gave it.
     pub version_id: Option<String>,
+    /// Whether no other object, of equal bytes, can ever have this ETag: it is no digest of the bytes.
+    pub etag_is_unique: bool,
 }
 
 /// What to list.
@@ -397,6 +401,13 @@ pub struct Delete {
     pub key: String,
     /// Which object exactly.
     pub which: Which,
+}
+
+impl Delete {
+    /// An object at a key.
+    pub fn new(key: impl Into<String>, which: Which) -> Self {
+        Self { key: key.into(), which }
+    }
 }
 
 /// Which object at a key to delete.

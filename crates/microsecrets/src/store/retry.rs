@@ -49,6 +49,7 @@ impl RetryPolicy {
         F: Future<Output = Result<T, StoreError>>,
     {
         let mut maybe_applied = false;
+        let mut waiting_after = None;
         let tries = async {
             for tried in 1.. {
                 let error = match attempt().await {
@@ -59,7 +60,9 @@ impl RetryPolicy {
                 if tried >= self.attempts || !may_pass(&error) {
                     return Err(error);
                 }
+                waiting_after = Some(error);
                 tokio::time::sleep(self.wait(tried)).await;
+                waiting_after = None;
             }
             unreachable!("the loop ends by returning")
         };
@@ -70,10 +73,12 @@ impl RetryPolicy {
             ..describe
         };
         let result = tokio::time::timeout(self.timeout, tries).await;
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(StoreError { maybe_applied, ..error }),
-            Err(_) => Err(StoreError {
+        match (result, waiting_after) {
+            (Ok(Ok(value)), _) => Ok(value),
+            (Ok(Err(error)), _) => Err(StoreError { maybe_applied, ..error }),
+            // The time is up, but the last answer says more than that there was none.
+            (Err(_), Some(error)) => Err(StoreError { maybe_applied, ..error }),
+            (Err(_), None) => Err(StoreError {
                 maybe_applied: true,
                 ..timed_out
             }),
@@ -189,5 +194,24 @@ mod tests {
         let error = result.expect_err("it never answers");
         assert!(matches!(error.kind, ErrorKind::TimedOut { .. }));
         assert!(error.maybe_applied);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_time_that_is_up_while_waiting_ends_with_the_last_answer() {
+        let policy = RetryPolicy {
+            base: Duration::from_secs(60),
+            cap: Duration::from_secs(60),
+            timeout: Duration::from_millis(5),
+            ..RetryPolicy::default()
+        };
+        for maybe_applied in [false, true] {
+            let result: Result<(), _> = policy
+                .run(error(ErrorKind::Unavailable, false), || async {
+                    Err(error(ErrorKind::Throttled, maybe_applied))
+                })
+                .await;
+            let error = result.expect_err("it never does anything");
+            assert_eq!((error.kind, error.maybe_applied), (ErrorKind::Throttled, maybe_applied));
+        }
     }
 }

@@ -1,0 +1,147 @@
+//! What to do about a failure of AWS or of a folder: one line, and for a missing right the statement that grants it.
+
+use std::io;
+
+use microsecrets::store::folder::FolderError;
+use microsecrets::store::{Denial, ErrorKind, Operation, StoreError};
+use microsecrets::text::shown;
+
+/// The hint for a failure of a store.
+pub(crate) fn of(error: &StoreError) -> Option<String> {
+    match folder_error(error) {
+        Some(source) => of_folder(source).map(ToOwned::to_owned),
+        None => of_service(error),
+    }
+}
+
+/// Whether it is a folder that failed, and no service.
+pub(crate) fn is_of_folder(error: &StoreError) -> bool {
+    folder_error(error).is_some()
+}
+
+fn folder_error(error: &StoreError) -> Option<&FolderError> {
+    error.source.as_ref()?.downcast_ref()
+}
+
+/// The hint for a failure of a folder; its cause says what and where.
+fn of_folder(error: &FolderError) -> Option<&'static str> {
+    Some(match error {
+        FolderError::Damaged { .. } => "restore it from a backup of the folder",
+        FolderError::IdentityInside { .. } => "set XDG_CONFIG_HOME to a folder outside of the store",
+        FolderError::IdentityMissing { .. } | FolderError::IdentityWrong { .. } => {
+            "nothing else opens this store; if the identity is lost, upload again into another folder"
+        }
+        FolderError::IdentityOpen { .. } => {
+            "`chmod 600` it; if others may have read it, upload again into another folder, with other secrets"
+        }
+        FolderError::InTheWay { .. } => "remove it, or restore the folder from a backup",
+        FolderError::Io { source, .. } if is_denial(source) => "check who owns it, and the rights of this user",
+        FolderError::Locked { .. } => "another microsecrets is writing, or is stopped; --timeout waits longer",
+        FolderError::Missing { .. } | FolderError::NotAStore { .. } => {
+            "check the folder's path; the first upload makes a store of a folder that is empty or not there"
+        }
+        FolderError::Newer { .. } => "upgrade microsecrets",
+        _ => return None,
+    })
+}
+
+fn is_denial(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// The hint for any other failure.
+fn of_service(error: &StoreError) -> Option<String> {
+    Some(match &error.kind {
+        ErrorKind::Denied(denial) => missing_statement(error, denial),
+        ErrorKind::ExpiredCredentials => {
+            "sign in again (`aws sso login`, `aws login`) or renew the credentials".to_owned()
+        }
+        ErrorKind::InsecureEndpoint => {
+            "use https://, or say --insecure-endpoint if the way there is trusted".to_owned()
+        }
+        ErrorKind::InvalidCredentials => {
+            "check the access key and its secret; `aws sts get-caller-identity` tells whether they work".to_owned()
+        }
+        ErrorKind::NoCredentials => {
+            "sign in (`aws sso login`, `aws login`), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without AWS use a folder: -b file:DIR".to_owned()
+        }
+        ErrorKind::KeyNotFound => {
+            format!("create the KMS key and its alias, or name another with --kms-key ({})", shown(&error.subject))
+        }
+        ErrorKind::KeyUnusable => "enable the key, or cancel its deletion, in KMS".to_owned(),
+        ErrorKind::ClockSkew => "set this machine's clock; the store accepts 15 minutes".to_owned(),
+        ErrorKind::NewerFormat => "upgrade microsecrets".to_owned(),
+        ErrorKind::NoSuchBucket => "check the bucket's name (-b) and region (-r)".to_owned(),
+        ErrorKind::Throttled => "try again later, or ask AWS for a higher request rate".to_owned(),
+        ErrorKind::TimedOut { .. } => "check the network, or wait longer with --timeout".to_owned(),
+        ErrorKind::Unavailable if error.code.is_some() => "try again later".to_owned(),
+        ErrorKind::Unavailable => "check the network, the endpoint and the region".to_owned(),
+        ErrorKind::UntrustedServer => {
+            "install the system's certificate authorities (ca-certificates), or name the server's with AWS_CA_BUNDLE or SSL_CERT_FILE, if it is yours".to_owned()
+        }
+        ErrorKind::Damaged(_) => {
+            "it was changed by other means: restore it from a backup, or remove it and upload again".to_owned()
+        }
+        ErrorKind::Malformed(_) => {
+            "something else may have answered in the store's place: check the endpoint and the proxy".to_owned()
+        }
+        ErrorKind::WrongRegion { region: Some(region) } => format!("say -r {}", shown(region)),
+        ErrorKind::WrongRegion { region: None } => "say the bucket's region with -r".to_owned(),
+        ErrorKind::WrongEncryption { .. } => {
+            "the store did not encrypt as it was asked to; for a store without KMS use --sse AES256".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// The IAM statement that is missing, as far as the service or the operation says which.
+fn missing_statement(error: &StoreError, denial: &Denial) -> String {
+    let action = denial
+        .action
+        .clone()
+        .unwrap_or_else(|| action_of(error.operation).to_owned());
+    let resource = match &denial.resource {
+        Some(resource) => whole_service(resource),
+        None => "the key's ARN".to_owned(),
+    };
+    let mut statement = serde_json::json!({"Effect": "Allow", "Action": shown(&action), "Resource": shown(&resource)});
+    if action == "s3:ListBucket"
+        && let Some(prefix) = service_prefix(&error.subject)
+    {
+        statement["Condition"] = serde_json::json!({"StringLike": {"s3:prefix": shown(&prefix)}});
+    }
+    format!("the statement that is missing: {statement}")
+}
+
+fn action_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Delete => "s3:DeleteObject",
+        Operation::DescribeKey => "kms:DescribeKey",
+        Operation::List => "s3:ListBucket",
+        Operation::Put => "s3:PutObject",
+        Operation::Sign => "kms:Sign",
+        _ => "s3:GetObject",
+    }
+}
+
+/// What a statement says for an object: all of its service's, because the next request will be for another one.
+fn whole_service(resource: &str) -> String {
+    let parts = resource
+        .split_once('/')
+        .filter(|(bucket, _)| bucket.starts_with("arn:aws:s3:::"));
+    match parts.and_then(|(bucket, key)| Some((bucket, service_prefix(key)?))) {
+        Some((bucket, prefix)) => format!("{bucket}/{prefix}"),
+        None => resource.to_owned(),
+    }
+}
+
+/// `services/<service>/*` of any of the service's keys.
+fn service_prefix(key: &str) -> Option<String> {
+    match key.splitn(3, '/').collect::<Vec<_>>()[..] {
+        [services, service, _] => Some(format!("{services}/{service}/*")),
+        _ => None,
+    }
+}

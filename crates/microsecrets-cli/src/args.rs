@@ -1,0 +1,279 @@
+//! The command line. The doc comment of each flag is its help.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use microsecrets::checksum::Digest;
+use microsecrets::item::Selector;
+use microsecrets::layout::Item;
+use microsecrets::name::{Label, Number, ServiceName, VersionName};
+
+use crate::commands::{download, list, migrate, upload, with_env};
+
+/// A lightweight secrets manager powered by S3 + KMS
+#[derive(Parser)]
+#[command(
+    name = "microsecrets",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = EXAMPLES
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Put a service's secrets in, and start a program with them in its environment:
+  echo DB_URL=db://example.com | microsecrets upload -b file:secrets -s api
+  microsecrets with-env -b file:secrets -s api -w DB_URL -- printenv DB_URL
+
+`microsecrets COMMAND --help` shows a command's options.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Upload(upload::UploadArgs),
+    #[command(visible_alias = "run")]
+    WithEnv(with_env::WithEnvArgs),
+    Download(download::DownloadArgs),
+    List(list::ListArgs),
+    Migrate(migrate::MigrateArgs),
+}
+
+/// Where the secrets are, and what is demanded of the store.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// S3 bucket, or file:DIR for a folder on this machine
+    #[arg(
+        short,
+        long,
+        env = "MICROSECRETS_BUCKET",
+        hide_env_values = true,
+        value_name = "BUCKET"
+    )]
+    pub(crate) bucket: Option<Bucket>,
+    /// AWS region [default: what the AWS configuration says, else us-east-1]
+    #[arg(
+        short,
+        long,
+        env = "MICROSECRETS_REGION",
+        hide_env_values = true,
+        value_name = "REGION"
+    )]
+    pub(crate) region: Option<String>,
+    /// AWS profile whose credentials to use
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// URL of an S3-compatible store
+    #[arg(long, env = "MICROSECRETS_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Accept an http:// endpoint that is not this machine: everybody on the way can read and change everything
+    #[arg(long)]
+    pub(crate) insecure_endpoint: bool,
+    /// KMS key by ARN, id or alias: demanded of what is read, used for what is written [default of writers:
+    /// alias/microsecrets-SERVICE]
+    #[arg(long, env = "MICROSECRETS_KMS_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) kms_key: Option<String>,
+    /// Account that must own the bucket
+    #[arg(long, env = "MICROSECRETS_BUCKET_OWNER", hide_env_values = true, value_name = "ACCOUNT", value_parser = account)]
+    pub(crate) bucket_owner: Option<String>,
+    /// Server-side encryption, demanded of what is read and used for what is written; AES256 is for S3-compatible
+    /// stores without KMS
+    #[arg(long, value_name = "KIND", default_value = "aws:kms")]
+    pub(crate) sse: Sse,
+    /// Also believe what was committed to this bucket: the one that is read is its replica
+    #[arg(long, value_name = "BUCKET")]
+    pub(crate) replica: Vec<String>,
+    /// Seconds to wait for the store without progress
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: u64,
+    /// Use FIPS endpoints
+    #[arg(long)]
+    pub(crate) fips: bool,
+    /// Use dual-stack (IPv6) endpoints
+    #[arg(long)]
+    pub(crate) dual_stack: bool,
+    /// Say what is asked of the store, on standard error
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// The same as --verbose
+    #[arg(short, long)]
+    pub(crate) debug: bool,
+}
+
+/// Whose secrets they are.
+#[derive(Args, Clone, Default)]
+pub(crate) struct ServiceArgs {
+    /// Name of the service
+    #[arg(
+        short,
+        long,
+        env = "MICROSECRETS_SERVICE",
+        hide_env_values = true,
+        value_name = "SERVICE"
+    )]
+    pub(crate) service: Option<ServiceName>,
+}
+
+/// Where objects live.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Bucket {
+    S3(String),
+    Folder(PathBuf),
+}
+
+impl FromStr for Bucket {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(folder) = text.strip_prefix("file:") {
+            let folder = folder.strip_prefix("//").unwrap_or(folder);
+            return if folder.is_empty() {
+                Err("file: needs a folder".to_owned())
+            } else {
+                Ok(Self::Folder(folder.into()))
+            };
+        }
+        let name = text.strip_prefix("s3://").unwrap_or(text).trim_end_matches('/');
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if (3..=255).contains(&name.len()) && name.chars().all(allowed) {
+            Ok(Self::S3(name.to_owned()))
+        } else {
+            Err("a bucket's name has 3 to 255 letters, digits, dots and hyphens; a folder is file:DIR".to_owned())
+        }
+    }
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an AWS account is 12 digits".to_owned())
+    }
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+    seconds.ok_or_else(|| "1 to 86400 seconds can be waited for".to_owned())
+}
+
+/// Server-side encryption.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Sse {
+    // Under a KMS key.
+    #[default]
+    #[value(name = "aws:kms")]
+    Kms,
+    // Under the store's own key.
+    #[value(name = "AES256")]
+    Aes256,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Format {
+    // For people.
+    #[default]
+    Text,
+    // For programs.
+    Json,
+}
+
+/// A version that must be the one: by checksum, or by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Pin {
+    Digest(Digest),
+    Name(VersionName),
+}
+
+impl Pin {
+    /// The version that is pinned; by a digest only when it is the current one, if that is asked for.
+    pub(crate) fn selector(&self, current_only: bool) -> Selector {
+        match self {
+            Self::Digest(digest) if current_only => Selector::CurrentWith(digest.clone()),
+            Self::Digest(digest) => Selector::Digest(digest.clone()),
+            Self::Name(name) => Selector::Name(name.clone()),
+        }
+    }
+}
+
+impl FromStr for Pin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('.') {
+            let name = text.strip_suffix(".json").unwrap_or(text);
+            return name.parse().map(Self::Name).map_err(|error| error.to_string());
+        }
+        text.parse().map(Self::Digest).map_err(|error| error.to_string())
+    }
+}
+
+/// A version said as a number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum At {
+    Current,
+    Number(Number),
+}
+
+impl At {
+    pub(crate) fn selector(self) -> Selector {
+        match self {
+            Self::Current => Selector::Current,
+            Self::Number(number) => Selector::Number(number),
+        }
+    }
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "current" {
+            return Ok(Self::Current);
+        }
+        let number = text.parse().ok().and_then(Number::new).map(Self::Number);
+        number.ok_or_else(|| "a version is a number from 1, or `current`".to_owned())
+    }
+}
+
+/// `NAME[:PATH[:HASH]]`: a file of the service, where to place it, and what it must be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FileSpec {
+    pub(crate) label: Label,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) pin: Option<Pin>,
+}
+
+impl FileSpec {
+    pub(crate) fn item(&self, service: &ServiceName) -> Item {
+        Item::file(service.clone(), self.label.clone())
+    }
+}
+
+impl FromStr for FileSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let (label, path, hash) = match parts[..] {
+            [label] => (label, None, None),
+            [label, path] => (label, Some(path), None),
+            [label, path, hash] => (label, Some(path), Some(hash)),
+            _ => return Err("NAME:PATH:HASH has at most two colons".to_owned()),
+        };
+        if path == Some("") {
+            return Err("the path is empty".to_owned());
+        }
+        Ok(Self {
+            label: label
+                .parse()
+                .map_err(|error: microsecrets::name::NameError| error.to_string())?,
+            path: path.map(PathBuf::from),
+            pin: hash.map(str::parse).transpose()?,
+        })
+    }
+}

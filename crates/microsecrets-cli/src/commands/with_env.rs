@@ -1,0 +1,254 @@
+//! `with-env`: becomes a command, with the secrets in its environment.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use futures_util::future::try_join_all;
+use microsecrets::document::Document;
+use microsecrets::item::{Facts, Reader, Selector, Version, VersionContent};
+use microsecrets::layout::Item;
+use microsecrets::name::ServiceName;
+use microsecrets::pairs::is_exportable;
+use microsecrets::whitelist::{Refusal, Whitelist};
+use microsecrets::{danger, text::shown};
+
+use crate::args::{At, FileSpec, Pin, ServiceArgs, StoreArgs};
+use crate::config::{self, Opened, Purpose};
+use crate::error::{CliError, Status};
+use crate::exec::{self, Environment, Ready};
+use crate::place::{Placement, check_distinct};
+use crate::ui;
+
+const DETAILS: &str = "\
+Say why the environment may be believed: -c pins its exact content, -w allows only the variables you name, -a allows \
+whatever is there.
+
+The command replaces this process, so its signals, terminal and exit status are its own, and gets MICROSECRETS_METADATA \
+and MICROSECRETS_SOURCE as well. When it is not started, the status is 122 (not trusted), 123 (denied or absent), 124 \
+(store unavailable), 125 (anything else), 126 (the command cannot be run) or 127 (there is no such command).
+
+Examples:
+  microsecrets with-env -b file:secrets -s api -w 'DB_URL DB_PASSWORD' -- ./server
+  microsecrets with-env -b my-bucket -s api -a -f tls.pem:/run/api/tls.pem -- ./server --port 443";
+
+/// Become a command, with a service's secrets in its environment
+#[derive(Args)]
+#[command(after_help = DETAILS, override_usage = "microsecrets with-env [OPTIONS] -- COMMAND...")]
+pub(crate) struct WithEnvArgs {
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
+    /// Demand the environment with this SHA-256, also when a newer one is current (or SHA-1, SHA-384, SHA-512 of the
+    /// current one, or a version's name); allows all of its variables
+    #[arg(short, long, value_name = "HASH")]
+    pub(crate) checksum: Option<Pin>,
+    /// Allow these variables: white-space separated names, or globs, which never match a name that can run code
+    #[arg(short, long, value_name = "VARS")]
+    pub(crate) whitelist: Vec<String>,
+    /// Allow all variables
+    #[arg(short = 'a', long, conflicts_with = "whitelist")]
+    pub(crate) whitelist_all: bool,
+    /// Leave out variables that are not allowed, instead of refusing to start
+    #[arg(short, long)]
+    pub(crate) ignore_extra: bool,
+    /// Do not search PATH for the command
+    #[arg(short = 'P', long)]
+    pub(crate) no_path: bool,
+    /// Remove these variables from the command's environment: white-space separated names
+    #[arg(short = 'D', long, value_name = "VARS")]
+    pub(crate) del_env: Vec<String>,
+    /// Give the command only the service's variables, not this environment's
+    #[arg(long)]
+    pub(crate) pristine: bool,
+    /// Also place a file of the service, mode 0600; all are verified before the first is placed
+    #[arg(short, long, value_name = "NAME:PATH[:HASH]")]
+    pub(crate) file: Vec<FileSpec>,
+    /// Replace files that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Use this version: a number, or `current`
+    #[arg(long, value_name = "VERSION", conflicts_with = "checksum")]
+    pub(crate) at: Option<At>,
+    /// Also look for newer uploads of 0.3.4, as for a service in migration
+    #[arg(long)]
+    pub(crate) scan: bool,
+    /// A checksum pins the current version only, as in 0.3.4.
+    #[arg(skip)]
+    pub(crate) current_only: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Runs the command. Returns only when it could not be started.
+pub(crate) async fn run(args: &WithEnvArgs) -> Result<(), CliError> {
+    Err(prepare(args).await?.run())
+}
+
+/// Everything up to the command, with its environment made and its files in their places.
+async fn prepare(args: &WithEnvArgs) -> Result<Ready<'_>, CliError> {
+    if args.command.is_empty() {
+        return Err(
+            CliError::usage("no command is given").hint("put it after --: microsecrets with-env ... -- COMMAND")
+        );
+    }
+    let whitelist = allowed(args)?;
+    let service = config::service(&args.service)?;
+    for spec in &args.file {
+        if spec.path.is_none() {
+            let hint = format!("say -f {}:PATH", spec.label);
+            return Err(CliError::usage(format!("the file {} needs a path", spec.label)).hint(hint));
+        }
+    }
+    check_distinct(&args.file)?;
+    let opened = Opened::open(&args.store, Purpose::Read).await?;
+    let (version, files) = read_all(args, service, &opened).await?;
+    ui::notes(&version.notes);
+    let VersionContent::Environment(document) = version.content else {
+        return Err(CliError::new(
+            Status::Failure,
+            "the store answered a file for an environment",
+        ));
+    };
+    let environment = merge(args, &whitelist, &document, &version.facts)?;
+    let ready = Ready::new(&args.command, environment, !args.no_path)?;
+    place(args, files).await?;
+    Ok(ready)
+}
+
+/// Reads the environment and the files, all at once.
+async fn read_all(
+    args: &WithEnvArgs,
+    service: &ServiceName,
+    opened: &Opened,
+) -> Result<(Version, Vec<Version>), CliError> {
+    let item = Item::environment(service.clone());
+    let selector_of = |pin: &Pin| pin.selector(args.current_only);
+    let selector = match (&args.checksum, args.at) {
+        (Some(pin), _) => selector_of(pin),
+        (None, Some(at)) => at.selector(),
+        (None, None) => Selector::Current,
+    };
+    let read = async |item: &Item, selector: &Selector| {
+        let reader = Reader::new(opened.access(item)).scan(args.scan);
+        reader
+            .read(selector)
+            .await
+            .map_err(|error| CliError::from(error).context_for_store(format!("cannot read the {item}")))
+    };
+    let items: Vec<Item> = args.file.iter().map(|spec| spec.item(service)).collect();
+    let selectors: Vec<Selector> = args
+        .file
+        .iter()
+        .map(|spec| spec.pin.as_ref().map_or(Selector::Current, selector_of))
+        .collect();
+    let files = try_join_all(
+        items
+            .iter()
+            .zip(&selectors)
+            .map(|(item, selector)| read(item, selector)),
+    );
+    let (version, files) = futures_util::future::join(read(&item, &selector), files).await;
+    Ok((version?, files?))
+}
+
+/// What the command line allows; `None` is everything.
+struct Allowed {
+    whitelist: Option<Whitelist>,
+    /// Say which variables could run code: nobody named them.
+    warn: bool,
+}
+
+fn allowed(args: &WithEnvArgs) -> Result<Allowed, CliError> {
+    if !args.whitelist.is_empty() {
+        let whitelist =
+            Whitelist::parse(&args.whitelist).map_err(|error| CliError::usage(error.to_string()).hint(error.hint()))?;
+        return Ok(Allowed {
+            whitelist: Some(whitelist),
+            warn: false,
+        });
+    }
+    match (args.whitelist_all, &args.checksum) {
+        (true, _) => Ok(Allowed {
+            whitelist: None,
+            warn: true,
+        }),
+        (false, Some(_)) => Ok(Allowed {
+            whitelist: None,
+            warn: false,
+        }),
+        (false, None) => Err(
+            CliError::usage("nothing says why the environment may be believed").hint(
+                "say -w 'VAR VAR' for the variables you expect, -c CHECKSUM for the exact content, or -a for anything",
+            ),
+        ),
+    }
+}
+
+/// The environment that the command gets.
+fn merge(args: &WithEnvArgs, allowed: &Allowed, document: &Document, facts: &Facts) -> Result<Environment, CliError> {
+    let mut environment: Environment = if args.pristine {
+        Environment::new()
+    } else {
+        exec::inherited()
+    };
+    for (position, (name, value)) in document.variables.iter().enumerate() {
+        if let Some(refusal) = allowed.whitelist.as_ref().and_then(|whitelist| whitelist.refusal(name)) {
+            if args.ignore_extra {
+                if args.store.verbose || args.store.debug {
+                    ui::note(format_args!("left out {}", ui::variable_at(name, position)));
+                }
+                continue;
+            }
+            return Err(refused(refusal, name, position));
+        }
+        if let Some(row) = danger::find(name).filter(|_| allowed.warn) {
+            ui::warn(format_args!("{} is set: {}", ui::variable_at(name, position), row.why));
+        }
+        environment.insert(name.into(), value.expose().into());
+    }
+    environment.insert("MICROSECRETS_METADATA".into(), document.metadata.to_json().into());
+    environment.insert("MICROSECRETS_SOURCE".into(), facts.key.clone().into());
+    for name in args.del_env.iter().flat_map(|names| names.split_whitespace()) {
+        environment.remove(std::ffi::OsStr::new(name));
+    }
+    Ok(environment)
+}
+
+fn refused(refusal: Refusal<'_>, name: &str, position: usize) -> CliError {
+    let shown_name = ui::variable_at(name, position);
+    // A name that must not be shown cannot be part of what to type.
+    let allowing = is_exportable(name).then(|| format!("to allow it, say -w {shown_name}"));
+    match refusal {
+        Refusal::Dangerous { glob, row } => {
+            let glob = shown(glob.as_str());
+            let message = format!("{shown_name} is matched by {glob} only, and {}", row.why);
+            CliError::new(Status::NotTrusted, message)
+                .hint(allowing.unwrap_or_else(|| format!("{LEAVING_OUT}, or allow everything with -a")))
+        }
+        _ => {
+            let message = format!("the environment has a variable that is not allowed: {shown_name}");
+            let hint = match allowing {
+                Some(allowing) => format!("{allowing}; {LEAVING_OUT}"),
+                None => format!("{LEAVING_OUT}; `microsecrets download` shows its name"),
+            };
+            CliError::new(Status::NotTrusted, message).hint(hint)
+        }
+    }
+}
+
+const LEAVING_OUT: &str = "to leave it out, --ignore-extra";
+
+/// Places the files: all are complete and verified before the first one has its name.
+async fn place(args: &WithEnvArgs, files: Vec<Version>) -> Result<(), CliError> {
+    let mut placements = Vec::with_capacity(files.len());
+    for (spec, version) in args.file.iter().zip(files) {
+        let Some(path) = &spec.path else { continue };
+        ui::notes(&version.notes);
+        let mut placement = Placement::begin(path, args.force)?;
+        placement.fill(version.content).await?;
+        placements.push(placement);
+    }
+    placements.into_iter().try_for_each(Placement::finish)
+}

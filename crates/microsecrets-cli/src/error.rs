@@ -1,0 +1,294 @@
+//! Errors as people see them: what failed, why, and what to do; and the status each kind ends with.
+//!
+//! All `From` conversions are here, so that a kind of failure has one status and one hint wherever it comes from.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use microsecrets::document::DocumentError;
+use microsecrets::item::ItemError;
+use microsecrets::record::RecordError;
+use microsecrets::store::{ErrorKind, StoreError};
+use microsecrets::text::{escaped, shown};
+use microsecrets::trust::Distrust;
+
+use crate::advice;
+
+/// What a failure ends the process with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Status {
+    Ok,
+    Failure,
+    Usage,
+    NotFound,
+    Conflict,
+    Denied,
+    NotTrusted,
+    Unavailable,
+    /// `with-env` only: the command cannot be run.
+    CannotRun,
+    /// `with-env` only: there is no such command.
+    NoSuchCommand,
+    /// 0.3.4's commands only: options that 0.3.4 did not understand either.
+    Options,
+}
+
+impl Status {
+    /// The exit status of every command but `with-env`.
+    fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Usage | Self::Options => 2,
+            Self::NotFound => 3,
+            Self::Conflict => 4,
+            Self::Denied => 5,
+            Self::NotTrusted => 6,
+            Self::Unavailable => 7,
+            Self::CannotRun => 126,
+            Self::NoSuchCommand => 127,
+        }
+    }
+
+    /// The exit status of `with-env`, apart from those of the commands it becomes.
+    fn code_with_env(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::NotTrusted => 122,
+            Self::Denied | Self::NotFound => 123,
+            Self::Unavailable => 124,
+            Self::Failure | Self::Usage | Self::Options | Self::Conflict => 125,
+            Self::CannotRun => 126,
+            Self::NoSuchCommand => 127,
+        }
+    }
+
+    /// The exit status of 0.3.4's commands: 2 for options that it did not understand, 1 for whatever else failed.
+    fn code_of_launcher(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Options => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Whose exit statuses count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Speaking {
+    /// The commands of this program.
+    Plain,
+    /// `with-env`, whose command has statuses of its own.
+    WithEnv,
+    /// The commands of 0.3.4.
+    Launcher,
+}
+
+/// A failure, ready to be shown.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    status: Status,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    from_store: bool,
+}
+
+impl CliError {
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            from_store: false,
+        }
+    }
+
+    /// A mistake in the command line.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Status::Usage, message)
+    }
+
+    /// Ends the process without a word.
+    pub(crate) fn quiet(status: Status) -> Self {
+        Self::new(status, "")
+    }
+
+    pub(crate) fn with_status(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds why: the error's own text and those beneath it.
+    pub(crate) fn caused_by(mut self, error: &dyn Error) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            if self.causes.last() != Some(&text) {
+                self.causes.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    /// Says what was being done, above what the store said: "get KEY: access denied" alone does not tell.
+    pub(crate) fn context_for_store(mut self, doing: impl Into<String>) -> Self {
+        if self.from_store {
+            let what = std::mem::replace(&mut self.message, doing.into());
+            self.causes.insert(0, what);
+            self.from_store = false;
+        }
+        self
+    }
+
+    /// Shows the failure and answers the exit status.
+    pub(crate) fn report(&self, speaking: Speaking) -> ExitCode {
+        if !self.message.is_empty() {
+            // Escaped whatever they come from: not every path and every word of a server was.
+            let mut text = format!("error: {}\n", escaped(&self.message));
+            for cause in &self.causes {
+                let _: std::fmt::Result = writeln!(text, "  caused by: {}", escaped(cause));
+            }
+            if let Some(hint) = &self.hint {
+                let _: std::fmt::Result = writeln!(text, "hint: {}", escaped(hint));
+            }
+            // There is nowhere to report a failing standard error to.
+            std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).ok();
+        }
+        ExitCode::from(match speaking {
+            Speaking::Plain => self.status.code(),
+            Speaking::WithEnv => self.status.code_with_env(),
+            Speaking::Launcher => self.status.code_of_launcher(),
+        })
+    }
+}
+
+impl From<ItemError> for CliError {
+    fn from(error: ItemError) -> Self {
+        let error = match error {
+            ItemError::Store(error) => return error.into(),
+            // A folder says which of the two it is.
+            ItemError::DeniedOrAbsent { source, .. } if advice::is_of_folder(&source) => return source.into(),
+            error => error,
+        };
+        let (status, hint): (_, Option<String>) = match &error {
+            ItemError::Absent { .. } => (
+                Status::NotFound,
+                Some("check bucket and service, or publish it first with `microsecrets upload`".to_owned()),
+            ),
+            ItemError::Deleted { number, .. } => {
+                (Status::NotFound, Some(format!("the version before can be read with --at {}", number.get().saturating_sub(1))))
+            }
+            ItemError::NoSuchNumber { .. } | ItemError::NoSuchVersion { .. } => {
+                (Status::NotFound, Some("`microsecrets list SERVICE` shows the current version".to_owned()))
+            }
+            ItemError::Pruned { .. } => (Status::NotFound, None),
+            ItemError::VersionDeleted { .. } => (Status::NotFound, None),
+            ItemError::DeniedOrAbsent { source, .. } => {
+                let advice = advice::of(source).unwrap_or_default();
+                let hint = format!("without s3:ListBucket S3 does not say which; {advice}");
+                (Status::Denied, Some(hint.trim_end_matches("; ").to_owned()))
+            }
+            ItemError::Conflict { .. } => {
+                (Status::Conflict, Some("look at what is there now, then upload again".to_owned()))
+            }
+            ItemError::Unknown { .. } => (
+                Status::Unavailable,
+                Some("look with `microsecrets list SERVICE` whether that version is there before you try again".to_owned()),
+            ),
+            ItemError::Busy { .. } => (Status::Conflict, Some("try again".to_owned())),
+            ItemError::Distrusted { source, .. } => (Status::NotTrusted, distrust_hint(source)),
+            ItemError::PinMismatch { .. } => (
+                Status::NotTrusted,
+                Some("pin the checksum that upload printed; only SHA-256 pins are also looked up among older versions".to_owned()),
+            ),
+            ItemError::Document { .. } => (
+                Status::NotTrusted,
+                Some("whoever wrote it did not use microsecrets; upload it again".to_owned()),
+            ),
+            ItemError::FutureDated { .. } => (
+                Status::NotTrusted,
+                Some("it was written by a machine with a wrong clock, or to outlast all others; `microsecrets doctor` sets it aside".to_owned()),
+            ),
+            ItemError::HeadMissing { .. } | ItemError::HeadOutdated { .. } | ItemError::OutsideGrammar { .. } => {
+                (Status::NotTrusted, Some("run `microsecrets doctor`".to_owned()))
+            }
+            ItemError::Record { source: RecordError::Newer { .. }, .. } => {
+                (Status::Failure, Some("upgrade microsecrets".to_owned()))
+            }
+            ItemError::Record { .. } => (Status::NotTrusted, Some("run `microsecrets doctor`".to_owned())),
+            ItemError::NewRecord { source: RecordError::TooLong { .. } } => {
+                (Status::Usage, Some("shorten the message".to_owned()))
+            }
+            ItemError::NewDocument { source: DocumentError::TooLarge } => {
+                (Status::Usage, Some("keep large values in a file: upload it with -f".to_owned()))
+            }
+            ItemError::KeyMoved { .. } => (
+                Status::NotTrusted,
+                Some("if the key was changed on purpose, say so once with --new-key".to_owned()),
+            ),
+            ItemError::NoCompareAndSwap { .. } => (
+                Status::Failure,
+                Some("use a store that keeps its word about If-None-Match and If-Match, as Amazon S3 does".to_owned()),
+            ),
+            _ => (Status::Failure, None),
+        };
+        let mut shown = Self::new(status, error.to_string());
+        if let Some(source) = error.source() {
+            shown = shown.caused_by(source);
+        }
+        shown.hint = hint;
+        shown
+    }
+}
+
+fn distrust_hint(distrust: &Distrust) -> Option<String> {
+    Some(match distrust {
+        Distrust::Encryption { .. } => {
+            "an object without the required encryption was not written by microsecrets; for a store without KMS use --sse AES256".to_owned()
+        }
+        Distrust::OtherKey { found, .. } => format!("if the key was changed on purpose, pin {} instead", shown(found)),
+        Distrust::Checksum { .. } | Distrust::OtherItem { .. } | Distrust::OtherNumber { .. } => {
+            "it was changed or copied by other means; look who may write there, and upload it again".to_owned()
+        }
+        Distrust::OtherBucket { found, .. } => format!("if this is a replica, allow it with --replica {}", shown(found)),
+        _ => return None,
+    })
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let status = match &error.kind {
+            ErrorKind::NotFound | ErrorKind::NoSuchBucket | ErrorKind::NoSuchFolder | ErrorKind::KeyNotFound => {
+                Status::NotFound
+            }
+            ErrorKind::Denied(_)
+            | ErrorKind::ExpiredCredentials
+            | ErrorKind::InvalidCredentials
+            | ErrorKind::NoCredentials
+            | ErrorKind::KeyUnusable
+            | ErrorKind::ClockSkew => Status::Denied,
+            ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::TimedOut { .. } => Status::Unavailable,
+            ErrorKind::InsecureEndpoint => Status::Usage,
+            ErrorKind::Damaged(_)
+            | ErrorKind::Malformed(_)
+            | ErrorKind::TooLarge { .. }
+            | ErrorKind::UntrustedServer => Status::NotTrusted,
+            _ => Status::Failure,
+        };
+        let mut shown = Self::new(status, error.to_string());
+        if let Some(source) = error.source() {
+            shown = shown.caused_by(source);
+        }
+        shown.hint = advice::of(&error);
+        shown.from_store = true;
+        shown
+    }
+}

@@ -1,0 +1,299 @@
+//! What is believed of what a store answers: encryption and its key, checksums, and agreement of record, key and place.
+//!
+//! The reader's settings decide, never the object. Unverified bytes stay inside [`crate::item`]; what leaves it has
+//! passed these checks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::layout::Item;
+use crate::name::Number;
+use crate::record::Record;
+use crate::store::{Encryption, Store};
+
+/// What a reader demands, and a writer of its base.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Checks {
+    /// How objects must be encrypted.
+    pub encryption: RequiredEncryption,
+    /// Names of buckets that records may also say: replicas hold what was committed elsewhere.
+    pub replicas: Vec<String>,
+}
+
+impl Checks {
+    /// Checks with one demand on encryption, and no replicas.
+    pub fn new(encryption: RequiredEncryption) -> Self {
+        Self {
+            encryption,
+            replicas: Vec::new(),
+        }
+    }
+
+    /// Checks how an object is encrypted.
+    pub(crate) fn check_encryption(&self, found: &Encryption) -> Result<(), Distrust> {
+        let matches = match (&self.encryption, found) {
+            (RequiredEncryption::Store, Encryption::Store) => true,
+            (RequiredEncryption::Aes256, Encryption::Aes256) => true,
+            (RequiredEncryption::Kms(None), Encryption::Kms(_) | Encryption::KmsDsse(_)) => true,
+            (RequiredEncryption::Kms(Some(pin)), Encryption::Kms(key) | Encryption::KmsDsse(key)) => {
+                if !pin.matches(key) {
+                    return Err(Distrust::OtherKey {
+                        found: key.clone(),
+                        wanted: pin.to_string(),
+                    });
+                }
+                true
+            }
+            _ => false,
+        };
+        if matches {
+            Ok(())
+        } else {
+            Err(Distrust::Encryption {
+                found: found.clone(),
+                wanted: self.encryption.clone(),
+            })
+        }
+    }
+
+    /// Checks that a record is about the item, in the place, that it was asked for.
+    pub(crate) fn check_place(&self, record: &Record, item: &Item, store: &dyn Store) -> Result<(), Distrust> {
+        let bucket_is_right = record.bucket == store.bucket() || self.replicas.contains(&record.bucket);
+        if !bucket_is_right {
+            Err(Distrust::OtherBucket {
+                found: record.bucket.clone(),
+                wanted: store.bucket().to_owned(),
+            })
+        } else if record.item != *item {
+            Err(Distrust::OtherItem {
+                found: record.item.clone(),
+                wanted: item.clone(),
+            })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// How objects must be encrypted to be believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RequiredEncryption {
+    /// With SSE-S3: for S3-compatible stores without KMS, where it proves nothing about the writer.
+    Aes256,
+    /// With SSE-KMS, under the pinned key if one is pinned. Without a pin it proves only that the object is encrypted:
+    /// a plain PutObject can name the key `aws/s3`.
+    Kms(Option<KeyPin>),
+    /// By the store itself (folder, memory).
+    Store,
+}
+
+impl fmt::Display for RequiredEncryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aes256 => f.write_str("SSE-S3 (AES256)"),
+            Self::Kms(None) => f.write_str("SSE-KMS"),
+            Self::Kms(Some(pin)) => write!(f, "SSE-KMS under {pin}"),
+            Self::Store => f.write_str("the store's own encryption"),
+        }
+    }
+}
+
+/// A KMS key that is pinned, by ARN or by id.
+///
+/// A multi-Region key (`mrk-...`) is one key in several regions: its ARN's region is not compared.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyPin(String);
+
+impl KeyPin {
+    /// Whether an ARN, as S3 answers it, is of the pinned key.
+    pub fn matches(&self, arn: &str) -> bool {
+        let (Some(found), true) = (KeyArn::parse(arn), arn.len() < 512) else {
+            return false;
+        };
+        match KeyArn::parse(&self.0) {
+            None => found.id == self.0,
+            Some(wanted) if wanted.id.starts_with("mrk-") => (found.account, found.id) == (wanted.account, wanted.id),
+            Some(_) => arn == self.0,
+        }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The parts of a key's ARN that are compared.
+struct KeyArn<'a> {
+    account: &'a str,
+    id: &'a str,
+}
+
+impl<'a> KeyArn<'a> {
+    /// `arn:<partition>:kms:<region>:<account>:key/<id>`
+    fn parse(arn: &'a str) -> Option<Self> {
+        let parts: Vec<_> = arn.splitn(6, ':').collect();
+        match parts[..] {
+            ["arn", _, "kms", _, account, resource] => Some(Self {
+                account,
+                id: resource.strip_prefix("key/")?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for KeyPin {
+    type Err = KeyPinError;
+
+    fn from_str(text: &str) -> Result<Self, KeyPinError> {
+        let id = KeyArn::parse(text).map_or(text, |arn| arn.id);
+        let is_id = id.len() >= 8 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_id {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyPinError)
+        }
+    }
+}
+
+impl fmt::Display for KeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Neither a KMS key's ARN nor its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a KMS key's ARN or id")]
+pub struct KeyPinError;
+
+/// Why what a store answered is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// The bytes do not have the checksum that record or key say.
+    #[error("its bytes do not match their checksum {wanted}")]
+    Checksum {
+        /// What record or key say.
+        wanted: String,
+    },
+    /// Not encrypted as demanded.
+    #[error("it has {found}, but {wanted} is required")]
+    Encryption {
+        /// What the store says.
+        found: Encryption,
+        /// What is demanded.
+        wanted: RequiredEncryption,
+    },
+    /// Committed to another bucket.
+    #[error("it was committed to the bucket {found}, not to {wanted}")]
+    OtherBucket {
+        /// What the record says.
+        found: String,
+        /// Where it was read.
+        wanted: String,
+    },
+    /// About another item.
+    #[error("it is the {found}, not the {wanted}")]
+    OtherItem {
+        /// What the record says.
+        found: Item,
+        /// What was asked for.
+        wanted: Item,
+    },
+    /// Encrypted under another key than the pinned one.
+    #[error("it is encrypted under {found}, but {wanted} is pinned")]
+    OtherKey {
+        /// The key that the store says.
+        found: String,
+        /// The key that is pinned.
+        wanted: String,
+    },
+    /// A log entry of another version.
+    #[error("its record is of version {found}, not of {wanted}")]
+    OtherNumber {
+        /// What the record says.
+        found: Number,
+        /// What was asked for.
+        wanted: Number,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/0d5eb2d7-0000-4000-8000-6f1d3f7c1a11";
+
+    fn kms(pin: Option<&str>) -> Checks {
+        Checks::new(RequiredEncryption::Kms(pin.map(|pin| pin.parse().expect("a pin"))))
+    }
+
+    #[test]
+    fn the_readers_setting_decides_about_encryption() {
+        let key = Encryption::Kms(ARN.to_owned());
+        for (checks, accepted) in [
+            (Checks::new(RequiredEncryption::Store), vec![Encryption::Store]),
+            (Checks::new(RequiredEncryption::Aes256), vec![Encryption::Aes256]),
+            (kms(None), vec![key.clone(), Encryption::KmsDsse(ARN.to_owned())]),
+            (kms(Some(ARN)), vec![key.clone(), Encryption::KmsDsse(ARN.to_owned())]),
+        ] {
+            let all = [
+                Encryption::Aes256,
+                key.clone(),
+                Encryption::KmsDsse(ARN.to_owned()),
+                Encryption::None,
+                Encryption::Other("SSE-C".to_owned()),
+                Encryption::Store,
+            ];
+            for found in all {
+                assert_eq!(
+                    checks.check_encryption(&found).is_ok(),
+                    accepted.contains(&found),
+                    "{checks:?} {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_pinned_key_matches() {
+        let id = &ARN[ARN.len() - 36..];
+        for (pin, matching) in [(ARN, true), (id, true), ("0d5eb2d7-0000-4000-8000-6f1d3f7c1a12", false)] {
+            assert_eq!(pin.parse::<KeyPin>().expect("a pin").matches(ARN), matching, "{pin}");
+        }
+        let pin: KeyPin = ARN.parse().expect("a pin");
+        for other in [
+            ARN.replace("us-east-1", "us-east-2"),
+            ARN.replace("111122223333", "111122223334"),
+            ARN.replace(":key/", ":alias/"),
+            id.to_owned(),
+            String::new(),
+        ] {
+            assert!(!pin.matches(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_multi_region_key_is_one_key_in_every_region() {
+        let arn = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+        let pin: KeyPin = arn.parse().expect("a pin");
+        assert!(pin.matches(&arn.replace("us-east-1", "eu-west-1")));
+        assert!(!pin.matches(&arn.replace("111122223333", "111122223334")));
+    }
+
+    #[test]
+    fn an_alias_is_no_pin() {
+        for bad in [
+            "",
+            "alias/x",
+            "arn:aws:kms:us-east-1:111122223333:alias/microsecrets-api",
+            "arn:aws:s3:::bucket",
+        ] {
+            assert_eq!(bad.parse::<KeyPin>(), Err(KeyPinError), "{bad}");
+        }
+    }
+}
