@@ -149,14 +149,24 @@ impl FromStr for KeyPin {
     type Err = KeyPinError;
 
     fn from_str(text: &str) -> Result<Self, KeyPinError> {
-        let id = KeyArn::parse(text).map_or(text, |arn| arn.id);
-        let is_id = id.len() >= 8 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if is_id {
+        let is_key = KeyArn::parse(text).map_or_else(|| is_key_id(text), |arn| !arn.id.is_empty());
+        if is_key {
             Ok(Self(text.to_owned()))
         } else {
             Err(KeyPinError)
         }
     }
+}
+
+/// Whether a text is a key's id as KMS makes them, a UUID or `mrk-` and 32 hex digits, and not the name of anything else.
+fn is_key_id(text: &str) -> bool {
+    let (digits, lengths): (&str, &[usize]) = match text.strip_prefix("mrk-") {
+        Some(digits) => (digits, &[32]),
+        None => (text, &[8, 4, 4, 4, 12]),
+    };
+    let groups = || digits.split('-');
+    groups().map(str::len).eq(lengths.iter().copied())
+        && groups().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for KeyPin {
@@ -256,6 +266,21 @@ mod tests {
                     "{checks:?} {found:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn only_an_arn_or_an_id_is_a_pin() {
+        let id = "mrk-0d5eb2d7000040008000";
+        for name in [
+            "production-key",
+            "alias/microsecrets-api",
+            "0d5eb2d7",
+            id,
+            "arn:aws:kms:::alias/x",
+            "",
+        ] {
+            assert!(name.parse::<KeyPin>().is_err(), "{name} has to be looked up");
         }
     }
 

@@ -292,6 +292,22 @@ async fn the_end_of_a_migration_changes_neither_version_nor_number() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_migration_completes_what_a_crash_left_out() {
+    let world = migrating().await;
+    let killed = world.process();
+    killed.client.plan(When::Begins(world.put_head()), Fault::CrashAfter);
+    killed.set("A", "2").await.unwrap_err();
+    let committed = world.head().unwrap().record().clone();
+    finish(&world.process()).await.unwrap();
+    assert_eq!(
+        *world.log(3).unwrap().record(),
+        committed,
+        "the log says what was committed"
+    );
+    assert!(world.memory.object(&world.item.version_key(&committed.name)).is_some());
+}
+
+#[tokio::test]
 async fn the_end_of_a_migration_adopts_the_last_version_of_0_3_4() {
     let world = migrating().await;
     world.legacy(&legacy_document(&[("A", "last")]));

@@ -13,10 +13,15 @@ use strict_fake::{Raw, test_tls};
 use super::malformed::{Canned, answer};
 use super::*;
 
-/// The process: opens the store as a program would that was told nothing, and reads one object.
+const CHILD: &str = "MICROSECRETS_TEST_CHILD";
+
+/// The process that the other tests start: opens the store as a program would that was told nothing, and reads one
+/// object. By itself it does nothing.
 #[tokio::test]
-#[ignore = "started by the other tests"]
 async fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
     let mut settings = AwsSettings::default();
     settings.retry = impatient();
     settings.profile = std::env::var("TEST_PROFILE").ok();
@@ -50,11 +55,12 @@ fn run(files: &[(&str, &str)], environment: &[(&str, &str)]) -> HashMap<String, 
         std::fs::write(path, content).unwrap();
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["environment::child", "--exact", "--ignored", "--nocapture", "--quiet"]);
+    command.args(["environment::child", "--exact", "--nocapture", "--quiet"]);
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", home.path());
+        .env("HOME", home.path())
+        .env(CHILD, "1");
     // Whoever runs the tests on an instance has credentials there.
     command
         .env("AWS_EC2_METADATA_DISABLED", "true")
