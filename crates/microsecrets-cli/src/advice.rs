@@ -69,7 +69,7 @@ fn of_service(error: &StoreError) -> Option<String> {
             "sign in (`aws sso login`, `aws login`), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without AWS use a folder: -b file:DIR".to_owned()
         }
         ErrorKind::KeyNotFound => {
-            format!("create the KMS key and its alias, or name another with --kms-key ({})", shown(&error.subject))
+            format!("check --kms-key and the region; for a new service, create the key and its alias ({})", shown(&error.subject))
         }
         ErrorKind::KeyUnusable => "enable the key, or cancel its deletion, in KMS".to_owned(),
         ErrorKind::ClockSkew => "set this machine's clock; the store accepts 15 minutes".to_owned(),
@@ -121,6 +121,7 @@ fn action_of(operation: Operation) -> &'static str {
         Operation::Delete => "s3:DeleteObject",
         Operation::DescribeKey => "kms:DescribeKey",
         Operation::List => "s3:ListBucket",
+        Operation::ListVersions => "s3:ListBucketVersions",
         Operation::Put => "s3:PutObject",
         Operation::Sign => "kms:Sign",
         _ => "s3:GetObject",

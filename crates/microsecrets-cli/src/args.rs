@@ -1,46 +1,16 @@
-//! The command line. The doc comment of each flag is its help.
+//! What commands have in common on the command line. The doc comment of each flag is its help.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use microsecrets::checksum::Digest;
-use microsecrets::item::Selector;
+use microsecrets::item::{Selector, VersionSpec};
 use microsecrets::layout::Item;
-use microsecrets::name::{Label, Number, ServiceName, VersionName};
+use microsecrets::name::{Label, ServiceName, VersionName};
 
-use crate::commands::{download, list, migrate, upload, with_env};
-
-/// A lightweight secrets manager powered by S3 + KMS
-#[derive(Parser)]
-#[command(
-    name = "microsecrets",
-    version,
-    disable_help_subcommand = true,
-    max_term_width = 100,
-    after_help = EXAMPLES
-)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-const EXAMPLES: &str = "\
-Put a service's secrets in, and start a program with them in its environment:
-  echo DB_URL=db://example.com | microsecrets upload -b file:secrets -s api
-  microsecrets with-env -b file:secrets -s api -w DB_URL -- printenv DB_URL
-
-`microsecrets COMMAND --help` shows a command's options.";
-
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    Upload(upload::UploadArgs),
-    #[command(visible_alias = "run")]
-    WithEnv(with_env::WithEnvArgs),
-    Download(download::DownloadArgs),
-    List(list::ListArgs),
-    Migrate(migrate::MigrateArgs),
-}
+use crate::config;
+use crate::error::CliError;
 
 /// Where the secrets are, and what is demanded of the store.
 #[derive(Args, Clone, Default)]
@@ -118,6 +88,35 @@ pub(crate) struct ServiceArgs {
     pub(crate) service: Option<ServiceName>,
 }
 
+/// Which item: the environment, or a file.
+#[derive(Args, Clone)]
+pub(crate) struct ItemArgs {
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
+    /// The service's file LABEL instead of its environment
+    #[arg(short, long, value_name = "LABEL")]
+    pub(crate) file: Option<Label>,
+}
+
+impl ItemArgs {
+    pub(crate) fn item(&self) -> Result<Item, CliError> {
+        let service = config::service(&self.service)?.clone();
+        Ok(match &self.file {
+            Some(label) => Item::file(service, label.clone()),
+            None => Item::environment(service),
+        })
+    }
+}
+
+/// Which version.
+#[derive(Args, Clone)]
+pub(crate) struct AtArgs {
+    /// Use this version: a number, `current`, `previous`, sha:PREFIX, a checksum, a name, or @TIME for the one that was
+    /// current then
+    #[arg(long, value_name = "VERSION", default_value = "current", hide_default_value = true)]
+    pub(crate) at: VersionSpec,
+}
+
 /// Where objects live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Bucket {
@@ -131,6 +130,9 @@ impl FromStr for Bucket {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(folder) = text.strip_prefix("file:") {
             let folder = folder.strip_prefix("//").unwrap_or(folder);
+            if folder.starts_with('~') {
+                return Err("the shell does not expand ~ there: say file:$HOME/...".to_owned());
+            }
             return if folder.is_empty() {
                 Err("file: needs a folder".to_owned())
             } else {
@@ -147,7 +149,7 @@ impl FromStr for Bucket {
     }
 }
 
-fn account(text: &str) -> Result<String, String> {
+pub(crate) fn account(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Ok(text.to_owned())
     } else {
@@ -209,34 +211,6 @@ impl FromStr for Pin {
             return name.parse().map(Self::Name).map_err(|error| error.to_string());
         }
         text.parse().map(Self::Digest).map_err(|error| error.to_string())
-    }
-}
-
-/// A version said as a number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum At {
-    Current,
-    Number(Number),
-}
-
-impl At {
-    pub(crate) fn selector(self) -> Selector {
-        match self {
-            Self::Current => Selector::Current,
-            Self::Number(number) => Selector::Number(number),
-        }
-    }
-}
-
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "current" {
-            return Ok(Self::Current);
-        }
-        let number = text.parse().ok().and_then(Number::new).map(Self::Number);
-        number.ok_or_else(|| "a version is a number from 1, or `current`".to_owned())
     }
 }
 

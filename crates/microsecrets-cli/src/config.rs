@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use microsecrets::aws::{Aws, AwsSettings, Proxy};
-use microsecrets::item::{Access, Writer};
+use microsecrets::item::{Access, ItemError, Writer};
 use microsecrets::keys::{FolderKeys, Keys, KmsKeys};
 use microsecrets::layout::Item;
 use microsecrets::name::ServiceName;
@@ -97,6 +97,14 @@ impl Opened {
             store: &*self.store,
             checks: &self.checks,
             item,
+        }
+    }
+
+    /// The error for an item that is not there.
+    pub(crate) fn absent(&self, item: &Item) -> ItemError {
+        ItemError::Absent {
+            item: item.clone(),
+            location: self.store.location(),
         }
     }
 

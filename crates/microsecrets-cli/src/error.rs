@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use microsecrets::document::DocumentError;
-use microsecrets::item::ItemError;
+use microsecrets::item::{ItemError, Why};
 use microsecrets::record::RecordError;
-use microsecrets::store::{ErrorKind, StoreError};
+use microsecrets::store::{Encryption, ErrorKind, StoreError};
 use microsecrets::text::{escaped, shown};
-use microsecrets::trust::Distrust;
+use microsecrets::trust::{Distrust, RequiredEncryption};
 
 use crate::advice;
 
@@ -184,24 +184,41 @@ impl From<ItemError> for CliError {
                 Some("check bucket and service, or publish it first with `microsecrets upload`".to_owned()),
             ),
             ItemError::Deleted { number, .. } => {
-                (Status::NotFound, Some(format!("the version before can be read with --at {}", number.get().saturating_sub(1))))
+                (
+                Status::NotFound,
+                Some(format!("`microsecrets rollback {}` brings it back", number.get().saturating_sub(1))),
+            )
             }
-            ItemError::NoSuchNumber { .. } | ItemError::NoSuchVersion { .. } => {
-                (Status::NotFound, Some("`microsecrets list SERVICE` shows the current version".to_owned()))
+            ItemError::NoPrevious { .. } | ItemError::NoSuchNumber { .. } | ItemError::NoSuchVersion { .. } => {
+                (Status::NotFound, Some("`microsecrets history` shows what there is".to_owned()))
             }
-            ItemError::Pruned { .. } => (Status::NotFound, None),
-            ItemError::VersionDeleted { .. } => (Status::NotFound, None),
+            ItemError::Pruned { .. } | ItemError::VersionDeleted { .. } => (
+                Status::NotFound,
+                Some("`microsecrets history` shows which versions have bytes".to_owned()),
+            ),
             ItemError::DeniedOrAbsent { source, .. } => {
                 let advice = advice::of(source).unwrap_or_default();
                 let hint = format!("without s3:ListBucket S3 does not say which; {advice}");
                 (Status::Denied, Some(hint.trim_end_matches("; ").to_owned()))
             }
-            ItemError::Conflict { .. } => {
-                (Status::Conflict, Some("look at what is there now, then upload again".to_owned()))
+            ItemError::Ambiguous { .. } | ItemError::CurrentVersion { .. } => (Status::Usage, None),
+            ItemError::NoSuchVariable { .. } => {
+                (Status::NotFound, Some("`microsecrets show` lists the names there are".to_owned()))
             }
+            ItemError::Clash { .. } | ItemError::Conflict { .. } | ItemError::OtherVersion { .. } => (
+                Status::Conflict,
+                Some("look with `microsecrets history` and `microsecrets diff`, then decide again".to_owned()),
+            ),
             ItemError::Unknown { .. } => (
                 Status::Unavailable,
-                Some("look with `microsecrets list SERVICE` whether that version is there before you try again".to_owned()),
+                Some("look with `microsecrets history` whether that version is there before you try again".to_owned()),
+            ),
+            ItemError::Busy { why: Why::BytesMissing, .. } => {
+                (Status::NotFound, Some(REPAIRS.to_owned()))
+            }
+            ItemError::NeverAdopted { .. } => (
+                Status::Failure,
+                Some("take them over first: `microsecrets migrate --apply`".to_owned()),
             ),
             ItemError::Busy { .. } => (Status::Conflict, Some("try again".to_owned())),
             ItemError::Distrusted { source, .. } => (Status::NotTrusted, distrust_hint(source)),
@@ -215,15 +232,15 @@ impl From<ItemError> for CliError {
             ),
             ItemError::FutureDated { .. } => (
                 Status::NotTrusted,
-                Some("it was written by a machine with a wrong clock, or to outlast all others; `microsecrets doctor` sets it aside".to_owned()),
+                Some("it was written by a machine with a wrong clock, or to outlast all others; docs/SEMANTICS.md, \"Repairs\", says what to do".to_owned()),
             ),
             ItemError::HeadMissing { .. } | ItemError::HeadOutdated { .. } | ItemError::OutsideGrammar { .. } => {
-                (Status::NotTrusted, Some("run `microsecrets doctor`".to_owned()))
+                (Status::NotTrusted, Some(REPAIRS.to_owned()))
             }
             ItemError::Record { source: RecordError::Newer { .. }, .. } => {
                 (Status::Failure, Some("upgrade microsecrets".to_owned()))
             }
-            ItemError::Record { .. } => (Status::NotTrusted, Some("run `microsecrets doctor`".to_owned())),
+            ItemError::Record { .. } => (Status::NotTrusted, Some(REPAIRS.to_owned())),
             ItemError::NewRecord { source: RecordError::TooLong { .. } } => {
                 (Status::Usage, Some("shorten the message".to_owned()))
             }
@@ -249,13 +266,19 @@ impl From<ItemError> for CliError {
     }
 }
 
+/// What to do about a store that is not as this program leaves it.
+const REPAIRS: &str = "look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it";
+
 fn distrust_hint(distrust: &Distrust) -> Option<String> {
     Some(match distrust {
+        Distrust::Encryption { found: Encryption::Kms(_), wanted: RequiredEncryption::Aes256 } => {
+            "it is under a KMS key: leave out --sse AES256".to_owned()
+        }
         Distrust::Encryption { .. } => {
             "an object without the required encryption was not written by microsecrets; for a store without KMS use --sse AES256".to_owned()
         }
         Distrust::OtherKey { found, .. } => format!("if the key was changed on purpose, pin {} instead", shown(found)),
-        Distrust::Checksum { .. } | Distrust::OtherItem { .. } | Distrust::OtherNumber { .. } => {
+        Distrust::Checksum { .. } | Distrust::OtherCommit | Distrust::OtherItem { .. } | Distrust::OtherNumber { .. } => {
             "it was changed or copied by other means; look who may write there, and upload it again".to_owned()
         }
         Distrust::OtherBucket { found, .. } => format!("if this is a replica, allow it with --replica {}", shown(found)),

@@ -11,7 +11,8 @@ use microsecrets::document::{Document, ascii_json};
 use microsecrets::text::shown;
 use zeroize::Zeroizing;
 
-use crate::args::{Cli, Command, FileSpec};
+use crate::args::FileSpec;
+use crate::cli::{Cli, Command};
 use crate::commands::{download, upload, with_env};
 use crate::config::{self, Opened, Purpose};
 use crate::error::{CliError, Status};
@@ -181,7 +182,7 @@ async fn run_upload(typed: Typed, usage: &str) -> Result<(), CliError> {
         return Err(failure("not an upload", usage));
     };
     args.may_be_empty = true;
-    let uploaded = upload::publish(args).await?;
+    let uploaded = upload::publish(&args).await?;
     let (bucket, key, checksum) = (uploaded.bucket, uploaded.key, uploaded.entry.record().checksum());
     ui::print(
         format!("Successfully uploaded data to S3:\n  bucket: {bucket}\n  path: {key}\n  checksum: {checksum}\n")

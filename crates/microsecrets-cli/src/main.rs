@@ -1,10 +1,11 @@
 //! The `microsecrets` command: a terminal around the library.
 //!
-//! `args` is what can be typed, `config` what it means, `commands` what is then done; `error` and `ui` are what people
-//! see, `exec` and `place` what programs get.
+//! `cli` and `args` are what can be typed, `config` and `versions` what it means, `commands` what is then done (`publish`
+//! has what those that write share); `error` and `ui` are what people see, `exec` and `place` what programs get.
 
 mod advice;
 mod args;
+mod cli;
 mod commands;
 mod config;
 mod error;
@@ -12,18 +13,21 @@ mod exec;
 mod launcher;
 mod place;
 mod progress;
+mod publish;
 mod python2;
+mod scratch;
 mod trace;
 mod ui;
 mod usage;
 mod user;
+mod versions;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Cli, Command};
+use crate::cli::Cli;
 use crate::error::{CliError, Speaking, Status};
 
 fn main() -> ExitCode {
@@ -43,15 +47,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[OsString], command: Option<&str>) -> Result<(), CliError> {
     let cli = Cli::try_parse_from(arguments).map_err(|error| usage::explain(&error, &program(command)))?;
-    block_on(async {
-        match cli.command {
-            Command::Upload(args) => commands::upload::run(args).await,
-            Command::WithEnv(args) => commands::with_env::run(&args).await,
-            Command::Download(args) => commands::download::run(&args).await,
-            Command::List(args) => commands::list::run(&args).await,
-            Command::Migrate(args) => commands::migrate::run(&args).await,
-        }
-    })
+    block_on(cli.command.run())
 }
 
 fn block_on(task: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {

@@ -43,7 +43,8 @@ impl Placement {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(failed(path, "is a folder")),
             Ok(_) if !force => {
-                return Err(failed(path, "is there already").hint("say --force to replace it"));
+                return Err(failed(path, "is there already")
+                    .hint("remove it first, or let `microsecrets` replace it with --force"));
             }
             // Not even by force: a pipe or /dev/null would become a file for everybody.
             Ok(metadata) if !metadata.is_file() && !metadata.is_symlink() => {
@@ -92,7 +93,9 @@ impl Placement {
         let placed = synced.and_then(|()| self.unnamed.name(&path, force));
         let folder_synced = placed.and_then(|()| File::open(folder_of(&path)).and_then(|folder| folder.sync_all()));
         folder_synced.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => failed(&path, "is there already").hint("say --force to replace it"),
+            io::ErrorKind::AlreadyExists => {
+                failed(&path, "is there already").hint("remove it first, or let `microsecrets` replace it with --force")
+            }
             _ => cannot_write(&path, &error),
         })
     }

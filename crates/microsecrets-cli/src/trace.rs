@@ -8,7 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use microsecrets::store::s3::S3Store;
 use microsecrets::store::{
-    Condition, Delete, ErrorKind, Get, List, Object, Page, Put, Store, StoreError, Stored, Want,
+    Condition, Delete, Deleted, ErrorKind, Get, HeldVersion, List, Object, Page, Put, Store, StoreError, Stored, Want,
 };
 use microsecrets::text::escaped;
 
@@ -123,10 +123,17 @@ impl Store for Traced {
         result
     }
 
-    async fn delete(&self, request: Delete) -> Result<(), StoreError> {
+    async fn delete(&self, request: Delete) -> Result<Deleted, StoreError> {
         let (key, started) = (request.key.clone(), Instant::now());
         let result = self.store.delete(request).await;
         self.tell("delete", &key, started, &outcome(&result));
+        result
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<HeldVersion>, StoreError> {
+        let started = Instant::now();
+        let result = self.store.versions(key).await;
+        self.tell("list versions of", key, started, &outcome(&result));
         result
     }
 }

@@ -35,6 +35,12 @@ pub(crate) fn warn(text: impl fmt::Display) {
     say("warning", text);
 }
 
+/// Tells people a line that is part of a list.
+pub(crate) fn tell(text: impl fmt::Display) {
+    // There is nowhere to report a failing standard error to.
+    writeln!(io::stderr(), "{}", escaped(&text.to_string())).ok();
+}
+
 fn say(kind: &str, text: impl fmt::Display) {
     // There is nowhere to report a failing standard error to.
     writeln!(io::stderr(), "{kind}: {}", escaped(&text.to_string())).ok();
@@ -44,8 +50,9 @@ fn say(kind: &str, text: impl fmt::Display) {
 pub(crate) fn notes(notes: &[Note]) {
     for note in notes {
         match note {
+            Note::Complained { what } => warn(format_args!("committed, though the store complained: {}", shown(what))),
             Note::HeadAhead { seconds } => warn(format_args!(
-                "the current version's name is {seconds} s ahead of the store's clock; run `microsecrets doctor`"
+                "the current version's name is {seconds} s ahead of the store's clock: look whose clock is wrong"
             )),
             Note::NewerExists {
                 number: Some(number),
@@ -87,9 +94,14 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether there is somebody to ask.
+pub(crate) fn can_confirm() -> bool {
+    stdin_is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a yes-or-no question at the terminal; no where there is none.
 pub(crate) fn confirm(question: &str) -> bool {
-    if !stdin_is_terminal() || !io::stderr().is_terminal() {
+    if !can_confirm() {
         return false;
     }
     write!(io::stderr(), "{question} [y/N] ").ok();

@@ -96,7 +96,9 @@ fn one_environment_is_uploaded_by_many(before: u64) {
                 let start = "error: the environment of api was changed by somebody else: version ";
                 assert!(said.starts_with(start), "{said}");
                 assert!(
-                    said.ends_with(" (upload)\nhint: look at what is there now, then upload again\n"),
+                    said.ends_with(
+                        " (upload)\nhint: look with `microsecrets history` and `microsecrets diff`, then decide again\n"
+                    ),
                     "{said}"
                 );
             }
@@ -161,7 +163,10 @@ fn an_upload_that_comes_too_late_replaces_nothing_and_is_told_who_was_first() {
         "{error}"
     );
     assert!(error.ends_with(" (upload)"), "{error}");
-    assert_eq!(hint, "hint: look at what is there now, then upload again");
+    assert_eq!(
+        hint,
+        "hint: look with `microsecrets history` and `microsecrets diff`, then decide again"
+    );
     environment
         .microsecrets(&["download", "-s", "api"])
         .run()

@@ -11,7 +11,7 @@ use common::{Random, TestEnvironment, has, mode_of, skip};
 
 const MIB: usize = 1 << 20;
 const HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-const NO_SUCH_VERSION: &str = "hint: `microsecrets list SERVICE` shows the current version\n";
+const NO_SUCH_VERSION: &str = "hint: `microsecrets history` shows what there is\n";
 
 mod environment {
     use super::*;
@@ -77,7 +77,8 @@ mod environment {
             .run()
             .fails(
                 3,
-                &format!("error: the environment of api has no version 3\n{NO_SUCH_VERSION}"),
+                "error: the environment of api has no version 3\n\
+                 hint: there is 2 (sha:[SHORT], [TIME]), 1 (sha:[SHORT], [TIME])\n",
             );
     }
 
@@ -260,7 +261,10 @@ mod placing_a_file {
         place().prints("");
         assert_eq!(mode_of(&environment.path("here")), 0o600);
         assert_eq!(environment.read("here"), "b".repeat(100).as_bytes());
-        place().fails(1, "error: here is there already\nhint: say --force to replace it\n");
+        place().fails(
+            1,
+            "error: here is there already\nhint: remove it first, or let `microsecrets` replace it with --force\n",
+        );
         environment
             .microsecrets(&["download", "-s", "api", "-f", "blob:here", "--force"])
             .run()
@@ -374,7 +378,10 @@ mod placing_a_file {
         let run = environment
             .microsecrets(&["download", "-s", "api", "-f", "blob:pipe"])
             .run();
-        run.fails(1, "error: pipe is there already\nhint: say --force to replace it\n");
+        run.fails(
+            1,
+            "error: pipe is there already\nhint: remove it first, or let `microsecrets` replace it with --force\n",
+        );
         let run = environment
             .microsecrets(&["download", "-s", "api", "-f", "blob:pipe", "--force"])
             .run();

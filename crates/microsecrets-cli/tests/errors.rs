@@ -380,7 +380,7 @@ mod object {
         fs::remove_file(environment.path(HEAD)).unwrap();
         let said = "error: the head of the environment of api is missing, though \
                     services/api/environment/[TIME].[CHECKSUM].json was written by this tool\n\
-                    hint: run `microsecrets doctor`\n";
+                    hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n";
         reading_fails(&environment, 6, 122, said);
     }
 
@@ -391,7 +391,11 @@ mod object {
         environment
             .microsecrets(&["download", "-s", "api", "--at", "1"])
             .run()
-            .fails(3, "error: version 1 of the environment of api was pruned\n");
+            .fails(
+                3,
+                "error: version 1 of the environment of api was pruned\n\
+                 hint: `microsecrets history` shows which versions have bytes\n",
+            );
         environment.microsecrets(&["download", "-s", "api"]).run().ends(0);
     }
 }

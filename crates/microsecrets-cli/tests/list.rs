@@ -100,7 +100,7 @@ fn what_was_deleted_is_shown_as_such() {
     environment.microsecrets(&["download", "-s", "api"]).run().fails(
         3,
         "error: the environment of api was deleted at [TIME] by ann@example\n\
-         hint: the version before can be read with --at 1\n",
+         hint: `microsecrets rollback 1` brings it back\n",
     );
     let arguments = ["with-env", "-s", "api", "-a", "--", "touch", "started"];
     environment.microsecrets(&arguments).run().ends(123);
@@ -116,7 +116,11 @@ fn what_was_deleted_is_shown_as_such() {
     environment
         .microsecrets(&["download", "-s", "api", "--at", "2"])
         .run()
-        .fails(3, "error: version 2 of the environment of api is a deletion\n");
+        .fails(
+            3,
+            "error: version 2 of the environment of api is a deletion\n\
+             hint: `microsecrets history` shows which versions have bytes\n",
+        );
     // Publishing the same again is a new version.
     let upload = environment.microsecrets(&["upload", "-s", "api"]).stdin("A=1\n").run();
     assert!(upload.stdout().ends_with("  version: 3\n"), "{}", upload.stdout());

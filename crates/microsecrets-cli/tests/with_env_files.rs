@@ -106,7 +106,7 @@ fn a_file_can_be_pinned() {
         &["-f", &format!("tls.pem:new:{HASH}")],
         123,
         "error: the file tls.pem of api has no version with checksum [CHECKSUM]\n\
-         hint: `microsecrets list SERVICE` shows the current version\n",
+         hint: `microsecrets history` shows what there is\n",
     );
     refuses(
         &environment,
@@ -122,7 +122,7 @@ fn what_is_there_already_is_not_replaced_unless_forced() {
     let environment = service();
     let taken = environment.write("taken", "mine");
     set_mode(&taken, 0o644);
-    let said = "error: taken is there already\nhint: say --force to replace it\n";
+    let said = "error: taken is there already\nhint: remove it first, or let `microsecrets` replace it with --force\n";
     refuses(&environment, &["-f", "tls.pem:taken"], 125, said);
     assert_eq!(environment.read("taken"), b"mine");
 
@@ -138,7 +138,9 @@ fn links_are_not_followed() {
     symlink("nowhere", environment.path("dangling")).unwrap();
     for link in ["link", "dangling"] {
         let spec = format!("tls.pem:{link}");
-        let said = format!("error: {link} is there already\nhint: say --force to replace it\n");
+        let said = format!(
+            "error: {link} is there already\nhint: remove it first, or let `microsecrets` replace it with --force\n"
+        );
         refuses(&environment, &["-f", &spec], 125, &said);
         // Forced, the link itself is replaced.
         with_env(&environment, &["-f", &spec, "--force"], "true").prints("");
@@ -257,7 +259,7 @@ fn all_are_verified_before_the_first_is_placed() {
          hint: pin the checksum that upload printed; only SHA-256 pins are also looked up among older versions\n",
     );
     environment.write("taken", "");
-    let said = "error: taken is there already\nhint: say --force to replace it\n";
+    let said = "error: taken is there already\nhint: remove it first, or let `microsecrets` replace it with --force\n";
     refuses(&environment, &["-f", "tls.pem:a", "-f", "big:taken"], 125, said);
 }
 

@@ -10,6 +10,7 @@
 pub mod aws;
 pub mod checksum;
 pub mod danger;
+pub mod diff;
 pub mod document;
 pub mod dotenv;
 pub mod item;

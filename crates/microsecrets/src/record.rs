@@ -92,9 +92,9 @@ pub enum ChangeKind {
     /// `edit`.
     Edit,
     /// `promote`, from a service's version.
-    Promote(ServiceName, Number),
+    Promote(ServiceName, VersionRef),
     /// `rollback`, to a version.
-    Rollback(Number),
+    Rollback(VersionRef),
     /// `set`.
     Set,
     /// `unset`.
@@ -103,14 +103,48 @@ pub enum ChangeKind {
     Upload,
 }
 
+/// An older version: by its number, or by its name when 0.3.4 wrote it and it was never given a number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "another way to say a version would be a newer format"
+)]
+pub enum VersionRef {
+    /// By its number.
+    Number(Number),
+    /// By its name.
+    Name(VersionName),
+}
+
+impl fmt::Display for VersionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for VersionRef {
+    type Err = RecordError;
+
+    fn from_str(text: &str) -> Result<Self, RecordError> {
+        let number = text.parse().ok().and_then(Number::new);
+        if let Some(number) = number.filter(|number| number.to_string() == text) {
+            return Ok(Self::Number(number));
+        }
+        text.parse().map(Self::Name).map_err(|_| RecordError::Field("kind"))
+    }
+}
+
 impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Adopted => f.write_str("adopted"),
             Self::Delete => f.write_str("delete"),
             Self::Edit => f.write_str("edit"),
-            Self::Promote(service, number) => write!(f, "promote from {service}#{number}"),
-            Self::Rollback(number) => write!(f, "rollback to {number}"),
+            Self::Promote(service, version) => write!(f, "promote from {service}#{version}"),
+            Self::Rollback(version) => write!(f, "rollback to {version}"),
             Self::Set => f.write_str("set"),
             Self::Unset => f.write_str("unset"),
             Self::Upload => f.write_str("upload"),
@@ -122,13 +156,6 @@ impl FromStr for ChangeKind {
     type Err = RecordError;
 
     fn from_str(text: &str) -> Result<Self, RecordError> {
-        let number = |digits: &str| {
-            digits
-                .parse()
-                .ok()
-                .and_then(Number::new)
-                .filter(|n| n.to_string() == digits)
-        };
         match text {
             "adopted" => return Ok(Self::Adopted),
             "delete" => return Ok(Self::Delete),
@@ -138,15 +165,15 @@ impl FromStr for ChangeKind {
             "upload" => return Ok(Self::Upload),
             _ => {}
         }
-        if let Some(number) = text.strip_prefix("rollback to ").and_then(number) {
-            return Ok(Self::Rollback(number));
+        if let Some(version) = text.strip_prefix("rollback to ") {
+            return version.parse().map(Self::Rollback);
         }
         let promoted = text
             .strip_prefix("promote from ")
             .and_then(|source| source.split_once('#'));
-        let promoted =
-            promoted.and_then(|(service, digits)| Some(Self::Promote(service.parse().ok()?, number(digits)?)));
-        promoted.ok_or(RecordError::Field("kind"))
+        let (service, version) = promoted.ok_or(RecordError::Field("kind"))?;
+        let service = service.parse().map_err(|_| RecordError::Field("kind"))?;
+        Ok(Self::Promote(service, version.parse()?))
     }
 }
 

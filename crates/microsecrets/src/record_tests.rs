@@ -199,14 +199,31 @@ fn a_record_too_long_to_be_signed_is_not_written() {
 #[test]
 fn kinds_survive_being_written_and_read() {
     let service: ServiceName = "stage".parse().expect("a service");
-    let number = Number::new(7).expect("a number");
+    let number = VersionRef::Number(Number::new(7).expect("a number"));
+    let unnumbered = VersionRef::Name(record().name);
     for kind in [
         ChangeKind::Adopted,
-        ChangeKind::Rollback(number),
-        ChangeKind::Promote(service, number),
+        ChangeKind::Rollback(number.clone()),
+        ChangeKind::Rollback(unnumbered.clone()),
+        ChangeKind::Promote(service.clone(), number),
+        ChangeKind::Promote(service, unnumbered),
         ChangeKind::Unset,
     ] {
         assert_eq!(kind.to_string().parse(), Ok(kind));
+    }
+}
+
+#[test]
+fn a_version_in_a_kind_is_a_number_or_a_name() {
+    for text in [
+        "rollback to 0",
+        "rollback to 07",
+        "rollback to ",
+        "promote from stage",
+        "promote from stage#",
+        "copy",
+    ] {
+        assert_eq!(text.parse::<ChangeKind>(), Err(RecordError::Field("kind")), "{text}");
     }
 }
 

@@ -26,6 +26,13 @@ impl SecretString {
     }
 }
 
+/// Random bytes from the operating system, wiped when dropped.
+pub fn random_bytes() -> Zeroizing<[u8; 64]> {
+    let mut bytes = Zeroizing::new([0; 64]);
+    getrandom::fill(&mut bytes[..]).expect("the operating system always has random bytes once it has started");
+    bytes
+}
+
 impl From<String> for SecretString {
     fn from(text: String) -> Self {
         Self::new(text)

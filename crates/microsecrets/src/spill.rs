@@ -31,39 +31,82 @@ const PIECE: usize = 64 * 1024;
 ///
 /// Those of the reader and of the temporary file.
 pub fn collect(mut reader: impl Read) -> io::Result<Collected> {
-    let mut hasher = Hasher::new();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(PIECE));
-    // One byte more than the limit shows that there is more.
-    while bytes.len() <= MEMORY_LIMIT {
-        let at = bytes.len();
-        grow(&mut bytes, at + PIECE);
-        let count = read_some(&mut reader, &mut bytes[at..])?;
-        bytes.truncate(at + count);
-        hasher.update(&bytes[at..]);
-        if count == 0 {
-            return Ok(Collected {
-                size: at as u64,
-                checksum: hasher.finish(),
-                kept: Kept::Memory(SecretBytes::new(std::mem::take(&mut *bytes))),
-            });
+    let mut spool = Spool::new();
+    let mut buffer = Zeroizing::new(vec![0; PIECE]);
+    loop {
+        match read_some(&mut reader, &mut buffer)? {
+            0 => return spool.finish(),
+            count => spool.write(&buffer[..count])?,
         }
     }
-    let mut spill = SpillWriter::create()?;
-    spill.write(&bytes)?;
-    let mut size = bytes.len() as u64;
-    bytes = Zeroizing::new(vec![0; PIECE]);
-    loop {
-        let count = read_some(&mut reader, &mut bytes)?;
-        if count == 0 {
-            return Ok(Collected {
-                size,
-                checksum: hasher.finish(),
-                kept: Kept::Spilled(Box::new(spill.finish(size)?)),
-            });
+}
+
+/// Bytes that come one piece after the other, kept as [`collect`] keeps them.
+pub struct Spool {
+    hasher: Hasher,
+    size: u64,
+    /// All of them, until they are too many.
+    bytes: Zeroizing<Vec<u8>>,
+    spill: Option<SpillWriter>,
+}
+
+impl Spool {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            hasher: Hasher::new(),
+            size: 0,
+            bytes: Zeroizing::new(Vec::with_capacity(PIECE)),
+            spill: None,
         }
-        hasher.update(&bytes[..count]);
-        spill.write(&bytes[..count])?;
-        size += count as u64;
+    }
+
+    /// Keeps a piece.
+    ///
+    /// # Errors
+    ///
+    /// Those of the temporary file.
+    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.hasher.update(piece);
+        self.size += piece.len() as u64;
+        if let Some(spill) = &mut self.spill {
+            return spill.write(piece);
+        }
+        if self.bytes.len() + piece.len() > MEMORY_LIMIT {
+            let mut spill = SpillWriter::create()?;
+            spill.write(&self.bytes)?;
+            spill.write(piece)?;
+            self.bytes = Zeroizing::new(Vec::new());
+            self.spill = Some(spill);
+            return Ok(());
+        }
+        let at = self.bytes.len();
+        grow(&mut self.bytes, at + piece.len());
+        self.bytes[at..].copy_from_slice(piece);
+        Ok(())
+    }
+
+    /// What was kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of the temporary file.
+    pub fn finish(mut self) -> io::Result<Collected> {
+        let kept = match self.spill {
+            Some(spill) => Kept::Spilled(Box::new(spill.finish(self.size)?)),
+            None => Kept::Memory(SecretBytes::new(std::mem::take(&mut *self.bytes))),
+        };
+        Ok(Collected {
+            size: self.size,
+            checksum: self.hasher.finish(),
+            kept,
+        })
+    }
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

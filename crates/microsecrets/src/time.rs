@@ -59,6 +59,16 @@ impl Timestamp {
         (parsed.to_string() == text).then_some(parsed)
     }
 
+    /// Parses a time as people write it: RFC 3339 in UTC, `2026-11-23T08:00:00Z`, also without seconds, and a date alone,
+    /// which is its beginning.
+    pub fn parse_loosely(text: &str) -> Option<Self> {
+        let forms = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"];
+        let midnight = format!("{text}T00:00Z");
+        let whole = if text.contains('T') { text } else { &midnight };
+        let civil = forms.iter().find_map(|form| DateTime::strptime(form, whole).ok())?;
+        Self::from_civil(civil)
+    }
+
     /// Parses the `Date` header of an HTTP answer (RFC 9110, IMF-fixdate).
     pub(crate) fn parse_http_date(text: &str) -> Option<Self> {
         let civil = DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", text).ok()?;
@@ -109,6 +119,24 @@ mod tests {
             assert_eq!(Timestamp::parse_in_name(bad), None, "{bad}");
         }
         assert_eq!(Timestamp::parse_rfc3339("2026-11-23T07:58:01+00:00"), None);
+    }
+
+    #[test]
+    fn people_may_leave_out_seconds_and_hours() {
+        let at = |text| Timestamp::parse_loosely(text).map(|at| at.to_string());
+        assert_eq!(at("2026-11-23T08:00:09Z").as_deref(), Some("2026-11-23T08:00:09Z"));
+        assert_eq!(at("2026-11-23T08:00Z").as_deref(), Some("2026-11-23T08:00:00Z"));
+        assert_eq!(at("2026-11-23").as_deref(), Some("2026-11-23T00:00:00Z"));
+        for bad in [
+            "2026-11-23T08:00",
+            "08:00Z",
+            "2026-11-23T",
+            "yesterday",
+            "",
+            "2026-13-01",
+        ] {
+            assert_eq!(at(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -198,6 +198,9 @@ pub enum Distrust {
         /// What is demanded.
         wanted: RequiredEncryption,
     },
+    /// The bytes carry the mark of another commit than their record's.
+    #[error("it was put by another commit than its record says")]
+    OtherCommit,
     /// Committed to another bucket.
     #[error("it was committed to the bucket {found}, not to {wanted}")]
     OtherBucket {

@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use microsecrets::item::*;
-use microsecrets::record::ChangeKind;
+use microsecrets::record::{ChangeKind, VersionRef};
 use microsecrets::store::ErrorKind;
 use microsecrets::store::memory::{Fault, When};
 
@@ -74,7 +74,7 @@ async fn hole_1_a_rollback_to_the_same_variables() {
         world.process().upload(&[("A", "2")]).await.unwrap();
         world
             .process()
-            .commit(ChangeKind::Rollback(nth(1)), rollback)
+            .commit(ChangeKind::Rollback(VersionRef::Number(nth(1))), rollback)
             .await
             .unwrap();
         hold.release();

@@ -28,7 +28,7 @@ async fn finish(process: &Process) -> Result<Outcome, ItemError> {
 }
 
 fn is_kept(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Kept(_))
+    matches!(outcome, Outcome::Kept { .. })
 }
 
 fn migrates(world: &World) -> bool {
@@ -79,11 +79,12 @@ async fn an_adoption_puts_no_version_bytes() {
     let expected = [
         &format!("put {HEAD}"),
         &format!("put {HEAD}"),
+        &format!("put {HEAD}"),
         "put services/api/log/environment/00000001",
     ];
     assert_eq!(
         puts, expected,
-        "the head, once more since it is the first, and its log entry"
+        "the head, twice more since it is the first, and its log entry"
     );
 }
 

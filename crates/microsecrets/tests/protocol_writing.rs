@@ -9,7 +9,7 @@ use common::*;
 use microsecrets::document::DocumentError;
 use microsecrets::item::*;
 use microsecrets::name::Number;
-use microsecrets::record::{ChangeKind, MAX_RECORD, RecordError};
+use microsecrets::record::{ChangeKind, MAX_RECORD, RecordError, VersionRef};
 use microsecrets::secret::SecretBytes;
 use microsecrets::store::memory::{Fault, When};
 use microsecrets::store::{Condition, ETag, Encryption, ErrorKind, Get, Payload, Put, Store};
@@ -72,7 +72,9 @@ async fn keeping_the_base_writes_nothing() {
         assert_eq!(base.document().unwrap().variables.value("A").unwrap().expose(), "1");
         Ok(Decision::Keep)
     });
-    assert!(matches!(kept.await.unwrap(), Outcome::Kept(Some(entry)) if entry.record().number == Number::FIRST));
+    assert!(
+        matches!(kept.await.unwrap(), Outcome::Kept { entry: Some(entry), .. } if entry.record().number == Number::FIRST)
+    );
     assert_eq!(lines(&a, "put "), 0);
 }
 
@@ -422,7 +424,15 @@ async fn a_store_that_ignores_conditions_is_found_out_at_the_first_write() {
     let a = world.process();
     let error = a.upload(&[("A", "1")]).await.unwrap_err();
     assert!(matches!(error, ItemError::NoCompareAndSwap { .. }), "{error}");
-    assert_eq!(lines(&a, &format!("put {HEAD}")), 2);
+    assert_eq!(lines(&a, &format!("put {HEAD}")), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_if_match_alone_is_found_out_at_the_first_write() {
+    let world = World::environment("api");
+    world.memory.ignore_etags(true);
+    let error = world.process().upload(&[("A", "1")]).await.unwrap_err();
+    assert!(matches!(error, ItemError::NoCompareAndSwap { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -497,7 +507,7 @@ async fn equal_content_makes_heads_with_different_etags_and_a_stale_etag_never_w
         let etags: Vec<ETag> = vec![
             publish(ChangeKind::Upload).await,
             publish(ChangeKind::Upload).await,
-            publish(ChangeKind::Rollback(Number::FIRST)).await,
+            publish(ChangeKind::Rollback(VersionRef::Number(Number::FIRST))).await,
         ];
         assert!(etags[0] != etags[1] && etags[1] != etags[2] && etags[0] != etags[2]);
         for stale in &etags[..2] {

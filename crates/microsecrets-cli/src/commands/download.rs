@@ -2,14 +2,14 @@
 
 use clap::Args;
 use microsecrets::document::Document;
-use microsecrets::item::{Reader, Selector, Version, VersionContent, items_of};
+use microsecrets::item::{Reader, Selector, Version, VersionContent, VersionSpec, items_of};
 use microsecrets::layout::Item;
 
-use crate::args::{At, FileSpec, Pin, ServiceArgs, StoreArgs};
+use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
 use crate::config::{self, Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::place::{Placement, TooLarge, check_distinct, in_memory};
-use crate::ui;
+use crate::{ui, versions};
 
 /// The most bytes of a file that are checked before the first of them is printed.
 pub(crate) const PRINTED_WHOLE: u64 = 8 << 20;
@@ -43,9 +43,10 @@ pub(crate) struct DownloadArgs {
     /// Print the keys of the current versions of all items instead
     #[arg(short, long, conflicts_with_all = ["file", "checksum", "at"])]
     pub(crate) list: bool,
-    /// Use this version: a number, or `current`
+    /// Use this version: a number, `current`, `previous`, sha:PREFIX, a checksum, a name, or @TIME for the one that was
+    /// current then
     #[arg(long, value_name = "VERSION", conflicts_with = "checksum")]
-    pub(crate) at: Option<At>,
+    pub(crate) at: Option<VersionSpec>,
     /// Also look for newer uploads of 0.3.4, as for a service in migration
     #[arg(long)]
     pub(crate) scan: bool,
@@ -69,7 +70,7 @@ pub(crate) async fn run(args: &DownloadArgs) -> Result<(), CliError> {
     }
     if args.file.is_empty() {
         let document = environment(args, &opened).await?;
-        return ui::print(json(&document).as_bytes());
+        return ui::print(versions::json(&document.variables).as_bytes());
     }
     let mut placements = Vec::new();
     for spec in &args.file {
@@ -94,16 +95,13 @@ pub(crate) async fn read(
     item: &Item,
     pin: Option<&Pin>,
 ) -> Result<Version, CliError> {
-    let selector = pin
-        .map(|pin| pin.selector(args.current_only))
-        .or_else(|| args.at.map(At::selector))
-        .unwrap_or(Selector::Current);
     let reader = Reader::new(opened.access(item)).scan(args.scan);
-    let context = || format!("cannot read the {item}");
-    reader
-        .read(&selector)
-        .await
-        .map_err(|error| CliError::from(error).context_for_store(context()))
+    let selector = match (pin, &args.at) {
+        (None, Some(at)) => return versions::read_with(reader, at).await,
+        (pin, _) => pin.map_or(Selector::Current, |pin| pin.selector(args.current_only)),
+    };
+    let failed = |error| CliError::from(error).context_for_store(format!("cannot read the {item}"));
+    reader.read(&selector).await.map_err(failed)
 }
 
 /// The environment, verified.
@@ -111,13 +109,7 @@ pub(crate) async fn environment(args: &DownloadArgs, opened: &Opened) -> Result<
     let item = Item::environment(config::service(&args.service)?.clone());
     let version = read(args, opened, &item, args.checksum.as_ref()).await?;
     ui::notes(&version.notes);
-    match version.content {
-        VersionContent::Environment(document) => Ok(document),
-        _ => Err(CliError::new(
-            Status::Failure,
-            "the store answered a file for an environment",
-        )),
-    }
+    versions::document(version.content)
 }
 
 /// The keys of the current versions, the environment's first.
@@ -133,21 +125,6 @@ pub(crate) async fn current_keys(args: &DownloadArgs, opened: &Opened) -> Result
         }
     }
     Ok(keys)
-}
-
-/// An object, two blanks deep, in the order of the document.
-fn json(document: &Document) -> zeroize::Zeroizing<String> {
-    let mut text = zeroize::Zeroizing::new(String::from("{"));
-    for (position, (name, value)) in document.variables.iter().enumerate() {
-        text.push_str(if position == 0 { "\n  " } else { ",\n  " });
-        text.push_str(&serde_json::Value::from(name).to_string());
-        text.push_str(": ");
-        text.push_str(&zeroize::Zeroizing::new(
-            serde_json::Value::from(value.expose()).to_string(),
-        ));
-    }
-    text.push_str(if document.variables.is_empty() { "}\n" } else { "\n}\n" });
-    text
 }
 
 async fn print_file(args: &DownloadArgs, spec: &FileSpec, content: VersionContent) -> Result<(), CliError> {

@@ -20,7 +20,7 @@ readers look at the head, and for newer uploads of 0.3.4 as well, until --finish
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
     service: ServiceArgs,
-    /// Take over what 0.3.4 wrote: readers then need one request
+    /// Give each item that 0.3.4 wrote a head: readers then need two requests instead of four, and one after --finish
     #[arg(long)]
     apply: bool,
     /// End the migration: readers no longer look for uploads of 0.3.4
@@ -89,7 +89,12 @@ async fn apply(args: &MigrateArgs, opened: &Opened, items: &[Item]) -> Result<()
             .write(OnConflict::Report, |_: &Base<'_>| Ok(Decision::Keep))
             .await;
         let outcome = outcome.map_err(|error| failed(error, item))?;
-        if let Outcome::Kept(Some(entry)) = outcome {
+        if let Outcome::Kept {
+            entry: Some(entry),
+            notes,
+        } = outcome
+        {
+            ui::notes(&notes);
             ui::note(format_args!(
                 "{}: version {} is its head",
                 item.kind(),
@@ -119,7 +124,11 @@ async fn finish(args: &MigrateArgs, opened: &Opened, service: &ServiceName, item
                 ui::notes(&committed.notes);
                 ui::note(format_args!("{}: its migration has ended", item.kind()));
             }
-            _ => ui::note(format_args!("{}: it was not in migration", item.kind())),
+            Outcome::Kept { notes, .. } => {
+                ui::notes(&notes);
+                ui::note(format_args!("{}: it was not in migration", item.kind()));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -1,7 +1,17 @@
-//! One file for each command.
+//! One module a command.
 
+pub(crate) mod delete;
+pub(crate) mod diff;
 pub(crate) mod download;
+pub(crate) mod edit;
+pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod migrate;
+pub(crate) mod promote;
+pub(crate) mod prune;
+pub(crate) mod rollback;
+pub(crate) mod set;
+pub(crate) mod show;
 pub(crate) mod upload;
 pub(crate) mod with_env;

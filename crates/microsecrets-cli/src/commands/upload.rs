@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use microsecrets::checksum::Checksum;
+use microsecrets::diff::Difference;
 use microsecrets::document::{DocumentError, MAX_DOCUMENT, Variables, parse_flat_object};
-use microsecrets::item::{Base, Change, Content, Decision, FileBytes, OnConflict, Outcome};
+use microsecrets::item::{Base, Content, Decision, ItemError, Reader, Selector};
 use microsecrets::layout::Item;
 use microsecrets::name::Label;
-use microsecrets::record::{ChangeKind, SignedRecord, State};
-use microsecrets::secret::SecretBytes;
+use microsecrets::record::{ChangeKind, State};
 use microsecrets::source::SharedSource;
-use microsecrets::store::Payload;
 use microsecrets::{dotenv, pairs, spill};
 use zeroize::Zeroizing;
 
-use crate::args::{Format, ServiceArgs, StoreArgs};
+use crate::args::{ServiceArgs, StoreArgs};
+use crate::commands::diff;
 use crate::config::{self, Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::place::shown_path;
-use crate::{exec, progress, ui};
+use crate::publish::{self, Bytes, PublishArgs, Published};
+use crate::{exec, progress, ui, versions};
 
 /// A file shorter than this has a checksum that can be guessed: it is not salted, and stands in the key.
 const GUESSABLE: u64 = 64;
@@ -62,18 +63,11 @@ pub(crate) struct UploadArgs {
     /// Publish also what is current already
     #[arg(long)]
     pub(crate) force: bool,
-    /// Say why, for those who look at the history
-    #[arg(short, long, value_name = "TEXT")]
-    pub(crate) message: Option<String>,
-    /// Accept another KMS key than the current version's
+    /// Show which variables would change, and write nothing
     #[arg(long)]
-    pub(crate) new_key: bool,
-    /// Print only the checksum
-    #[arg(short, long, conflicts_with = "format")]
-    pub(crate) quiet: bool,
-    /// How to print the result
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) publish: PublishArgs,
     /// An environment without variables is published, as 0.3.4 did.
     #[arg(skip)]
     pub(crate) may_be_empty: bool,
@@ -92,62 +86,59 @@ enum Input {
     },
 }
 
-/// The bytes of a file: every attempt to publish them gets them anew.
-enum Bytes {
-    Memory(SecretBytes),
-    Source(SharedSource),
-}
-
-/// What was published.
-pub(crate) struct Uploaded {
-    pub(crate) bucket: String,
-    pub(crate) key: String,
-    pub(crate) entry: SignedRecord,
-    pub(crate) unchanged: bool,
-}
-
 /// Publishes and prints what was.
 pub(crate) async fn run(args: UploadArgs) -> Result<(), CliError> {
-    let (format, quiet) = (args.format, args.quiet);
-    let uploaded = publish(args).await?;
-    let number = uploaded.entry.record().number;
-    print(uploaded, format, quiet)
-        .map_err(|error| error.hint(format!("it is published nevertheless, as version {number}")))
-}
-
-fn print(uploaded: Uploaded, format: Format, quiet: bool) -> Result<(), CliError> {
-    let record = uploaded.entry.record();
-    let (checksum, number) = (record.checksum().to_string(), record.number);
-    if format == Format::Json {
-        return ui::print_line(serde_json::json!({
-            "bucket": uploaded.bucket,
-            "path": uploaded.key,
-            "checksum": checksum,
-            "version": number.get(),
-            "unchanged": uploaded.unchanged,
-        }));
+    if args.dry_run {
+        return dry_run(&args).await;
     }
-    if quiet {
-        return ui::print_line(checksum);
-    }
-    let first = if uploaded.unchanged {
-        "Nothing uploaded, this is the current version already:"
-    } else {
-        "Successfully uploaded data to S3:"
+    let published = publish(&args).await?;
+    let done = match (published.unchanged, published.bucket.starts_with("file:")) {
+        (true, _) => "Nothing uploaded, this is the current version already:",
+        (false, true) => "Successfully uploaded data:",
+        (false, false) => "Successfully uploaded data to S3:",
     };
-    let first = if uploaded.bucket.starts_with("file:") {
-        first.replace(" to S3", "")
-    } else {
-        first.to_owned()
-    };
-    let (bucket, key) = (uploaded.bucket, uploaded.key);
-    ui::print(
-        format!("{first}\n  bucket: {bucket}\n  path: {key}\n  checksum: {checksum}\n  version: {number}\n").as_bytes(),
-    )
+    args.publish.print(&published, done)
 }
 
 /// Reads the input and publishes it.
-pub(crate) async fn publish(args: UploadArgs) -> Result<Uploaded, CliError> {
+pub(crate) async fn publish(args: &UploadArgs) -> Result<Published, CliError> {
+    let (item, input) = read(args).await?;
+    let opened = Opened::open(&args.store, Purpose::Write).await?;
+    let decide = |base: &Base<'_>| {
+        Ok(match !args.force && is_current(base, &input) {
+            true => Decision::Keep,
+            false => args.publish.change(ChangeKind::Upload, input.content()),
+        })
+    };
+    args.publish.write(&opened, &item, "upload", decide).await
+}
+
+/// Says what would change.
+async fn dry_run(args: &UploadArgs) -> Result<(), CliError> {
+    let (item, input) = read(args).await?;
+    let opened = Opened::open(&args.store, Purpose::Read).await?;
+    let current = match Reader::new(opened.access(&item)).read(&Selector::Current).await {
+        Ok(version) => Some(version),
+        Err(ItemError::Absent { .. } | ItemError::Deleted { .. }) => None,
+        Err(error) => return Err(CliError::from(error).context_for_store(format!("cannot read the {item}"))),
+    };
+    match &input {
+        Input::Environment(after) => {
+            let before = current.map(|version| versions::document(version.content)).transpose()?;
+            let before = before.map(|document| document.variables).unwrap_or_default();
+            diff::print(&Difference::between(&before, after), args.publish.format, false)?;
+        }
+        Input::File { checksum, size, .. } => {
+            let before = current.map(|version| version.facts);
+            diff::print_file(before.as_ref(), *checksum, *size, args.publish.format)?;
+        }
+    }
+    ui::note("nothing was written");
+    Ok(())
+}
+
+/// Reads and checks what is to be published.
+async fn read(args: &UploadArgs) -> Result<(Item, Input), CliError> {
     let service = config::service(&args.service)?.clone();
     if args.store.bucket.is_none() {
         // Said before anything is read: a person may be about to type.
@@ -160,74 +151,37 @@ pub(crate) async fn publish(args: UploadArgs) -> Result<Uploaded, CliError> {
         Some(label) => Item::file(service, label.clone()),
         None => Item::environment(service),
     };
-    let input = read_input(&args)?;
+    let input = read_input(args)?;
     warn_about(&input);
-    let opened = Opened::open(&args.store, Purpose::Write).await?;
-    let mut writer = opened.writer(&item)?;
-    writer.new_key = args.new_key;
-    let decide = |base: &Base<'_>| Ok(decide(base, &input, args.force, args.message.clone()));
-    let outcome = writer.write(OnConflict::Report, decide).await;
-    let outcome =
-        outcome.map_err(|error| CliError::from(error).context_for_store(format!("cannot upload the {item}")))?;
-    let bucket = opened.shown_bucket.clone();
-    match outcome {
-        Outcome::Committed(committed) => {
-            ui::notes(&committed.notes);
-            Ok(Uploaded {
-                bucket,
-                key: committed.key,
-                entry: committed.entry,
-                unchanged: false,
-            })
-        }
-        Outcome::Kept(Some(entry)) => {
-            let key = item.version_key(&entry.record().name);
-            Ok(Uploaded {
-                bucket,
-                key,
-                entry,
-                unchanged: true,
-            })
-        }
-        _ => Err(CliError::new(Status::Failure, "nothing was uploaded")),
+    Ok((item, input))
+}
+
+/// Whether the current version has this content already.
+fn is_current(base: &Base<'_>, input: &Input) -> bool {
+    match input {
+        Input::Environment(variables) => base
+            .document()
+            .is_some_and(|document| document.variables.same_as(variables)),
+        Input::File { checksum, size, .. } => base.record().is_some_and(|record| {
+            record.state == State::Live && record.checksum() == *checksum && record.size == *size
+        }),
     }
 }
 
-fn decide(base: &Base<'_>, input: &Input, force: bool, message: Option<String>) -> Decision {
-    let live = base.record().filter(|record| record.state == State::Live);
-    let content = match input {
-        Input::Environment(variables) => {
-            if !force
-                && base
-                    .document()
-                    .is_some_and(|document| document.variables.same_as(variables))
-            {
-                return Decision::Keep;
-            }
-            Content::Environment(variables.duplicate())
-        }
-        Input::File {
-            bytes,
-            checksum,
-            size,
-            mode,
-        } => {
-            let same = |record: &&microsecrets::record::Record| record.checksum() == *checksum && record.size == *size;
-            if !force && live.filter(same).is_some() {
-                return Decision::Keep;
-            }
-            let bytes = match bytes {
-                Bytes::Memory(bytes) => FileBytes::Memory(bytes.duplicate()),
-                Bytes::Source(source) => FileBytes::Source(Box::new(source.clone())),
-            };
-            Content::File {
-                bytes,
+impl Input {
+    /// The content, for one attempt to publish it.
+    fn content(&self) -> Content {
+        match self {
+            Self::Environment(variables) => Content::Environment(variables.duplicate()),
+            Self::File {
+                bytes, checksum, mode, ..
+            } => Content::File {
+                bytes: bytes.lend(),
                 checksum: *checksum,
                 mode: *mode,
-            }
+            },
         }
-    };
-    Decision::Commit(Change::new(ChangeKind::Upload, content).message(message))
+    }
 }
 
 fn read_input(args: &UploadArgs) -> Result<Input, CliError> {
@@ -282,12 +236,20 @@ fn read_environment(args: &UploadArgs) -> Result<Input, CliError> {
     };
     let parsed = if args.json {
         let variables = parse_flat_object(&bytes).map_err(|error| bad(error.to_string(), json_hint(&error)))?;
-        check_names(&variables, args.any_name)?;
+        publish::check_names(&variables, args.any_name)?;
         return Ok(Input::Environment(variables));
     } else if args.dotenv {
         dotenv::parse(&bytes, options).map_err(|error| bad(error.to_string(), error.hint()))?
     } else {
-        pairs::parse(&bytes, options).map_err(|error| bad(error.to_string(), error.hint()))?
+        let looks_like_json = bytes.trim_ascii_start().starts_with(b"{");
+        pairs::parse(&bytes, options).map_err(|error| {
+            let hint = if looks_like_json {
+                "this looks like JSON: say --json"
+            } else {
+                error.hint()
+            };
+            bad(error.to_string(), hint)
+        })?
     };
     for warning in &parsed.warnings {
         ui::warn(warning);
@@ -309,19 +271,6 @@ fn json_hint(error: &DocumentError) -> &'static str {
         DocumentError::NotUtf8 => "save the input as UTF-8; to upload raw bytes, use -f LABEL",
         DocumentError::Variable(_) => "no environment can hold it",
         _ => "a flat object of strings is needed: {\"NAME\": \"value\"}",
-    }
-}
-
-/// Names in JSON are held to what pairs are; a name that no shell can export is told by its place only.
-fn check_names(variables: &Variables, any_name: bool) -> Result<(), CliError> {
-    let bad = variables.iter().position(|(name, _)| !pairs::is_exportable(name));
-    match bad {
-        Some(position) if !any_name => Err(CliError::usage(format!(
-            "variable {} has a name that no shell can export",
-            position + 1
-        ))
-        .hint("a name may hold A-Z, a-z, 0-9 and _, and not begin with a digit; --any-name allows others")),
-        _ => Ok(()),
     }
 }
 
@@ -348,16 +297,10 @@ fn read_file(path: Option<&Path>) -> Result<Input, CliError> {
 }
 
 fn collected(collected: spill::Collected) -> Result<Input, CliError> {
-    let (checksum, size) = (collected.checksum(), collected.size());
-    let bytes = match collected.into_payload() {
-        Payload::Bytes(bytes) => Bytes::Memory(bytes),
-        Payload::Source(source) => Bytes::Source(SharedSource::new(progress::shown(source))),
-        _ => return Err(CliError::new(Status::Failure, "the input was not kept")),
-    };
     Ok(Input::File {
-        bytes,
-        checksum,
-        size,
+        checksum: collected.checksum(),
+        size: collected.size(),
+        bytes: Bytes::of(collected)?,
         mode: None,
     })
 }

@@ -5,19 +5,19 @@ use std::ffi::OsString;
 use clap::Args;
 use futures_util::future::try_join_all;
 use microsecrets::document::Document;
-use microsecrets::item::{Facts, Reader, Selector, Version, VersionContent};
+use microsecrets::item::{Facts, Reader, Selector, Version, VersionSpec};
 use microsecrets::layout::Item;
 use microsecrets::name::ServiceName;
 use microsecrets::pairs::is_exportable;
 use microsecrets::whitelist::{Refusal, Whitelist};
 use microsecrets::{danger, text::shown};
 
-use crate::args::{At, FileSpec, Pin, ServiceArgs, StoreArgs};
+use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
 use crate::config::{self, Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::exec::{self, Environment, Ready};
 use crate::place::{Placement, check_distinct};
-use crate::ui;
+use crate::{ui, versions};
 
 const DETAILS: &str = "\
 Say why the environment may be believed: -c pins its exact content, -w allows only the variables you name, -a allows \
@@ -68,9 +68,10 @@ pub(crate) struct WithEnvArgs {
     /// Replace files that are there already
     #[arg(long)]
     pub(crate) force: bool,
-    /// Use this version: a number, or `current`
+    /// Use this version: a number, `current`, `previous`, sha:PREFIX, a checksum, a name, or @TIME for the one that was
+    /// current then
     #[arg(long, value_name = "VERSION", conflicts_with = "checksum")]
-    pub(crate) at: Option<At>,
+    pub(crate) at: Option<VersionSpec>,
     /// Also look for newer uploads of 0.3.4, as for a service in migration
     #[arg(long)]
     pub(crate) scan: bool,
@@ -105,12 +106,7 @@ async fn prepare(args: &WithEnvArgs) -> Result<Ready<'_>, CliError> {
     let opened = Opened::open(&args.store, Purpose::Read).await?;
     let (version, files) = read_all(args, service, &opened).await?;
     ui::notes(&version.notes);
-    let VersionContent::Environment(document) = version.content else {
-        return Err(CliError::new(
-            Status::Failure,
-            "the store answered a file for an environment",
-        ));
-    };
+    let document = versions::document(version.content)?;
     let environment = merge(args, &whitelist, &document, &version.facts)?;
     let ready = Ready::new(&args.command, environment, !args.no_path)?;
     place(args, files).await?;
@@ -125,17 +121,17 @@ async fn read_all(
 ) -> Result<(Version, Vec<Version>), CliError> {
     let item = Item::environment(service.clone());
     let selector_of = |pin: &Pin| pin.selector(args.current_only);
-    let selector = match (&args.checksum, args.at) {
-        (Some(pin), _) => selector_of(pin),
-        (None, Some(at)) => at.selector(),
-        (None, None) => Selector::Current,
-    };
     let read = async |item: &Item, selector: &Selector| {
-        let reader = Reader::new(opened.access(item)).scan(args.scan);
-        reader
+        Reader::new(opened.access(item))
+            .scan(args.scan)
             .read(selector)
             .await
             .map_err(|error| CliError::from(error).context_for_store(format!("cannot read the {item}")))
+    };
+    let environment = async || match (&args.checksum, &args.at) {
+        (Some(pin), _) => read(&item, &selector_of(pin)).await,
+        (None, Some(at)) => versions::read_with(Reader::new(opened.access(&item)).scan(args.scan), at).await,
+        (None, None) => read(&item, &Selector::Current).await,
     };
     let items: Vec<Item> = args.file.iter().map(|spec| spec.item(service)).collect();
     let selectors: Vec<Selector> = args
@@ -149,7 +145,7 @@ async fn read_all(
             .zip(&selectors)
             .map(|(item, selector)| read(item, selector)),
     );
-    let (version, files) = futures_util::future::join(read(&item, &selector), files).await;
+    let (version, files) = futures_util::future::join(environment(), files).await;
     Ok((version?, files?))
 }
 
@@ -193,6 +189,7 @@ fn merge(args: &WithEnvArgs, allowed: &Allowed, document: &Document, facts: &Fac
     } else {
         exec::inherited()
     };
+    let mut refusals = Vec::new();
     for (position, (name, value)) in document.variables.iter().enumerate() {
         if let Some(refusal) = allowed.whitelist.as_ref().and_then(|whitelist| whitelist.refusal(name)) {
             if args.ignore_extra {
@@ -201,12 +198,16 @@ fn merge(args: &WithEnvArgs, allowed: &Allowed, document: &Document, facts: &Fac
                 }
                 continue;
             }
-            return Err(refused(refusal, name, position));
+            refusals.push((refusal, name, position));
+            continue;
         }
         if let Some(row) = danger::find(name).filter(|_| allowed.warn) {
             ui::warn(format_args!("{} is set: {}", ui::variable_at(name, position), row.why));
         }
         environment.insert(name.into(), value.expose().into());
+    }
+    if let Some(error) = all_refused(refusals) {
+        return Err(error);
     }
     environment.insert("MICROSECRETS_METADATA".into(), document.metadata.to_json().into());
     environment.insert("MICROSECRETS_SOURCE".into(), facts.key.clone().into());
@@ -216,7 +217,7 @@ fn merge(args: &WithEnvArgs, allowed: &Allowed, document: &Document, facts: &Fac
     Ok(environment)
 }
 
-fn refused(refusal: Refusal<'_>, name: &str, position: usize) -> CliError {
+fn refused(refusal: &Refusal<'_>, name: &str, position: usize) -> CliError {
     let shown_name = ui::variable_at(name, position);
     // A name that must not be shown cannot be part of what to type.
     let allowing = is_exportable(name).then(|| format!("to allow it, say -w {shown_name}"));
@@ -236,6 +237,39 @@ fn refused(refusal: Refusal<'_>, name: &str, position: usize) -> CliError {
             CliError::new(Status::NotTrusted, message).hint(hint)
         }
     }
+}
+
+/// What to say of the variables that are not allowed: all of them, so that nobody has to find them out one by one. One
+/// that can run code is told alone, with what it does.
+fn all_refused(refusals: Vec<(Refusal<'_>, &str, usize)>) -> Option<CliError> {
+    let is_dangerous = |(refusal, ..): &&(Refusal<'_>, &str, usize)| matches!(refusal, Refusal::Dangerous { .. });
+    let alone = match &refusals[..] {
+        [one] => Some(one),
+        several => several.iter().find(is_dangerous),
+    };
+    if let Some((refusal, name, position)) = alone {
+        return Some(refused(refusal, name, *position));
+    }
+    let names = refusals
+        .iter()
+        .map(|(_, name, position)| ui::variable_at(name, *position));
+    let names: Vec<String> = names.collect();
+    let allowing = refusals
+        .iter()
+        .map(|(_, name, _)| *name)
+        .filter(|name| is_exportable(name));
+    let allowing: Vec<&str> = allowing.collect();
+    let message = format!(
+        "the environment has {} variables that are not allowed: {}",
+        names.len(),
+        names.join(", ")
+    );
+    let leaving_out = "to leave them out, --ignore-extra";
+    let hint = match &allowing[..] {
+        [] => leaving_out.to_owned(),
+        allowing => format!("to allow them, add -w '{}'; {leaving_out}", allowing.join(" ")),
+    };
+    (!names.is_empty()).then(|| CliError::new(Status::NotTrusted, message).hint(hint))
 }
 
 const LEAVING_OUT: &str = "to leave it out, --ignore-extra";

@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "every test program uses a part of this")]
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
+pub mod api;
 pub mod canary;
 pub mod redact;
 pub mod seed;
+pub mod terminal;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

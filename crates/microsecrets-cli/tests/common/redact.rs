@@ -49,10 +49,15 @@ fn placeholder(text: &str) -> Option<(usize, &'static str)> {
             return Some((pattern.len(), "[TIME]"));
         }
     }
-    let hex = text
-        .bytes()
-        .take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        .count();
+    let digits = |text: &str| {
+        text.bytes()
+            .take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            .count()
+    };
+    if text.strip_prefix("sha:").map(digits) == Some(12) {
+        return Some((16, "sha:[SHORT]"));
+    }
+    let hex = digits(text);
     match hex {
         40 | 64 | 96 | 128 => Some((hex, "[CHECKSUM]")),
         32 => Some((hex, "[ID]")),

@@ -258,7 +258,7 @@ mod keys {
             3,
             "error: cannot upload the environment of api\n  \
                caused by: look up key alias/microsecrets-api: no such KMS key (NotFoundException, request [REQUEST])\n\
-             hint: create the KMS key and its alias, or name another with --kms-key (alias/microsecrets-api)\n",
+             hint: check --kms-key and the region; for a new service, create the key and its alias (alias/microsecrets-api)\n",
         );
         place.microsecrets(&["download"]).run().ends(0);
     }

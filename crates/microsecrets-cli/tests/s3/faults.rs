@@ -239,7 +239,7 @@ fn a_commit_of_which_nothing_can_be_known_is_said_to_be_one() {
         "error: the environment of api may or may not be committed, as version 2 with checksum [CHECKSUM]\n  \
            caused by: put services/api/head/environment: somebody else wrote it first \
          (PreconditionFailed, request [REQUEST])\n\
-         hint: look with `microsecrets list SERVICE` whether that version is there before you try again\n",
+         hint: look with `microsecrets history` whether that version is there before you try again\n",
     );
     place.fake.clear_faults();
     assert_eq!(place.version("environment"), 2);

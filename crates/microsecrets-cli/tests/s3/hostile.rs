@@ -178,7 +178,10 @@ mod heads {
             let said = place.said(&outcome);
             let lines: Vec<_> = said.lines().collect();
             assert_eq!(lines[0], "error: services/api/head/environment is not valid", "{why}");
-            assert_eq!(lines.last(), Some(&"hint: run `microsecrets doctor`"));
+            assert_eq!(
+                lines.last(),
+                Some(&"hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it")
+            );
         }
         assert!(!place.started());
     }
@@ -260,7 +263,7 @@ mod heads {
             122,
             "error: the head of the environment of api is missing, though services/api/environment/[TIME].[CHECKSUM].json \
              was written by this tool\n\
-             hint: run `microsecrets doctor`\n",
+             hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n",
         );
         let outcome = place.microsecrets(&["upload"]).stdin("A=2\n").run();
         outcome.ends(6);
@@ -355,7 +358,7 @@ mod versions {
             &place,
             122,
             "error: services/api/environment/zzz.json is no version's key, but the greatest\n\
-             hint: run `microsecrets doctor`\n",
+             hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n",
         );
     }
 }

@@ -199,7 +199,7 @@ mod upload {
         place.microsecrets(&["upload"]).stdin(pairs)
     }
 
-    /// The commit is the put of the head; its repetition, which must be refused, shows that conditions count.
+    /// The commit is the put of the head; its two repetitions, which must be refused, show that conditions count.
     #[test]
     fn of_a_new_environment() {
         let place = Place::new();
@@ -210,7 +210,7 @@ mod upload {
                 BASE[0],
                 BASE[1],
                 &["PutObject head/environment"],
-                &["PutObject head/environment"],
+                &["PutObject head/environment", "PutObject head/environment"],
                 &[
                     "PutObject environment/NAME",
                     "PutObject log/environment/00000001",
@@ -267,7 +267,7 @@ mod upload {
                 &["ListObjectsV2 files/large/", "ListObjectsV2 log/file/large/"],
                 &["PutObject files/large/NAME"],
                 &["PutObject head/file/large"],
-                &["PutObject head/file/large"],
+                &["PutObject head/file/large", "PutObject head/file/large"],
                 &["PutObject log/file/large/00000001", "ListObjectsV2 files/large/"],
             ],
         );
@@ -288,7 +288,7 @@ mod upload {
                 &[part, part, part],
                 &["CompleteMultipartUpload files/large/NAME"],
                 &["PutObject head/file/large"],
-                &["PutObject head/file/large"],
+                &["PutObject head/file/large", "PutObject head/file/large"],
                 &["PutObject log/file/large/00000001", "ListObjectsV2 files/large/"],
             ],
         );

@@ -70,6 +70,13 @@ impl Writer<'_> {
         } else {
             MAX_DOCUMENT
         };
+        let too_large = || ItemError::Document {
+            key: key.to_owned(),
+            source: DocumentError::TooLarge,
+        };
+        if !self.access.item.is_file() && object.size > limit {
+            return Err(too_large());
+        }
         // Never moved while it grows, so that nothing is left behind unwiped.
         let capacity = usize::try_from(object.size.min(limit)).unwrap_or(0);
         let mut kept = zeroize::Zeroizing::new(Vec::with_capacity(capacity));
@@ -90,11 +97,7 @@ impl Writer<'_> {
         }
         if size > limit {
             if !self.access.item.is_file() {
-                let source = DocumentError::TooLarge;
-                return Err(ItemError::Document {
-                    key: key.to_owned(),
-                    source,
-                });
+                return Err(too_large());
             }
             kept.clear();
         }

@@ -115,8 +115,19 @@ pub enum OnConflict {
 pub enum Outcome {
     /// A new version is committed.
     Committed(Committed),
-    /// The current version was kept; `None` when there is none.
-    Kept(Option<SignedRecord>),
+    /// The current version was kept.
+    Kept {
+        /// Its record; `None` when there is no version.
+        entry: Option<SignedRecord>,
+        /// What a user should be told.
+        notes: Vec<Note>,
+    },
+}
+
+impl Outcome {
+    pub(super) fn kept(entry: Option<SignedRecord>, notes: Vec<Note>) -> Self {
+        Self::Kept { entry, notes }
+    }
 }
 
 /// A version that was committed.

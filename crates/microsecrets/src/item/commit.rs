@@ -15,7 +15,7 @@ use crate::keys::Keys;
 use crate::name::VersionName;
 use crate::record::{ChangeKind, Head, Record};
 use crate::secret::SecretBytes;
-use crate::store::{Condition, ContentType, Encryption, ErrorKind, Payload, Put, StoreError, Stored};
+use crate::store::{Condition, ContentType, ETag, Encryption, ErrorKind, Payload, Put, StoreError, Stored};
 use crate::trust::{Distrust, RequiredEncryption};
 
 /// Publishes versions of an item.
@@ -88,7 +88,10 @@ impl<'a> Writer<'a> {
             };
             let change = match decide(&Base(ground.head.as_ref()))? {
                 Decision::Commit(change) => change,
-                Decision::Keep => return Ok(Outcome::Kept(ground.head.map(|head| head.head.into_parts().0))),
+                Decision::Keep => {
+                    let entry = ground.head.map(|head| head.head.into_parts().0);
+                    return Ok(Outcome::kept(entry, so_far.notes));
+                }
             };
             match self.publish(&ground, change).await? {
                 Attempt::Done(mut committed) => {
@@ -306,7 +309,7 @@ impl<'a> Writer<'a> {
         let record = candidate.head.record();
         let put = || self.head_put(ground, &candidate.head);
         let error = match self.access.store.put(put()).await {
-            Ok(_) if ground.head.is_none() => return self.probe_first(put()).await.map(Attempt::Done),
+            Ok(_) if ground.head.is_none() => return self.probe_first(put).await.map(Attempt::Done),
             Ok(_) => return Ok(Attempt::Done(Vec::new())),
             Err(error) => error,
         };
@@ -315,8 +318,13 @@ impl<'a> Writer<'a> {
         }
         let settled = self.access.settle(record, ground.head.as_ref(), error.maybe_applied);
         match settled.await {
-            Settled::Won if ground.head.is_none() => self.probe_first(put()).await.map(Attempt::Done),
-            Settled::Won => Ok(Attempt::Done(Vec::new())),
+            Settled::Won => {
+                let mut notes = Vec::from_iter(complaint(&error));
+                if ground.head.is_none() {
+                    notes.extend(self.probe_first(put).await?);
+                }
+                Ok(Attempt::Done(notes))
+            }
             Settled::WonAndSuperseded => Ok(Attempt::Done(vec![Note::Superseded])),
             Settled::Lost(by) => Ok(Attempt::Lost(by)),
             Settled::BasePutAgain => Ok(Attempt::Again),
@@ -324,9 +332,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A first write has no base to try the store's word on, so it repeats its head, which must fail now.
-    async fn probe_first(&self, again: Put) -> Result<Vec<Note>, ItemError> {
-        match self.put_if_absent(Some(again)).await {
+    /// A first write has no base to try the store's word on, so it repeats its head under both conditions, which must
+    /// fail now. (Where one does not, the head is written over by itself.)
+    async fn probe_first(&self, put: impl Fn() -> Put) -> Result<Vec<Note>, ItemError> {
+        let nobodys = Put {
+            condition: Condition::Is(ETag::new("\"00000000000000000000000000000000\"")),
+            ..put()
+        };
+        let (absent, matching) = tokio::join!(self.put_if_absent(Some(put())), self.put_if_absent(Some(nobodys)));
+        match absent.and_then(|absent| Ok(absent || matching?)) {
             Ok(false) => Ok(Vec::new()),
             Ok(true) => Err(self.no_compare_and_swap()),
             Err(error) => Ok(vec![Note::Unfinished {
@@ -375,6 +389,17 @@ impl<'a> Writer<'a> {
 /// Whether a put failed because its condition did not hold: 412, or 404 for `If-Match` on a missing key.
 pub(super) fn was_refused(error: &StoreError) -> bool {
     matches!(error.kind, ErrorKind::PreconditionFailed | ErrorKind::NotFound)
+}
+
+/// What to say of a head that is there though the store says more than that its answer was lost.
+fn complaint(error: &StoreError) -> Option<Note> {
+    match error.kind {
+        ErrorKind::Unavailable | ErrorKind::Throttled | ErrorKind::TimedOut { .. } => None,
+        _ if was_refused(error) => None,
+        _ => Some(Note::Complained {
+            what: error.to_string(),
+        }),
+    }
 }
 
 /// The put of an object that is written once.

@@ -20,6 +20,16 @@ pub enum ItemError {
         /// Where.
         location: String,
     },
+    /// More than one version is meant by what was said.
+    #[error("the {item} has more than one version with {what}")]
+    Ambiguous {
+        /// Which item.
+        item: Item,
+        /// What was asked for.
+        what: String,
+        /// The names of those versions, oldest first, or the first of them.
+        candidates: Vec<VersionName>,
+    },
     /// It kept changing while it was read or written.
     #[error("given up on the {item} after {attempts} attempts: {why}")]
     Busy {
@@ -30,6 +40,16 @@ pub enum ItemError {
         /// What stood in the way.
         why: Why,
     },
+    /// Somebody else gave a variable another value than the one that was to be written.
+    #[error("{} of the {item} was changed by this command and, to another value, by somebody else{}", shown_variable(name), last_change(by.as_deref()))]
+    Clash {
+        /// Which item.
+        item: Item,
+        /// Which variable.
+        name: String,
+        /// The last change there was.
+        by: Option<Box<Rival>>,
+    },
     /// Somebody else committed first.
     #[error("the {item} was changed by somebody else: {by}")]
     Conflict {
@@ -37,6 +57,14 @@ pub enum ItemError {
         item: Item,
         /// What was committed instead.
         by: Box<Rival>,
+    },
+    /// The current version's bytes are not to be removed.
+    #[error("version {number} of the {item} is the current one")]
+    CurrentVersion {
+        /// Which item.
+        item: Item,
+        /// Its number.
+        number: Number,
     },
     /// The current version is a deletion.
     #[error("the {item} was deleted at {time}{}", by_user(user.as_deref()))]
@@ -122,6 +150,26 @@ pub enum ItemError {
         /// Which store.
         location: String,
     },
+    /// Only 0.3.4 wrote it, so its versions have no numbers.
+    #[error("only microsecrets 0.3.4 has written the {item}: its versions have no numbers yet")]
+    NeverAdopted {
+        /// Which item.
+        item: Item,
+    },
+    /// There is nothing before the current version.
+    #[error("the {item} has no version before the current one")]
+    NoPrevious {
+        /// Which item.
+        item: Item,
+    },
+    /// A variable that was to be removed is not there.
+    #[error("the {item} {}", does_not_have(name))]
+    NoSuchVariable {
+        /// Which item.
+        item: Item,
+        /// Which variable.
+        name: String,
+    },
     /// The item's versions do not go up to this number.
     #[error("the {item} has no version {number}")]
     NoSuchNumber {
@@ -137,6 +185,18 @@ pub enum ItemError {
         item: Item,
         /// What was asked for.
         what: String,
+    },
+    /// The current version is not the one that the writer expects.
+    #[error("the {item} is expected at version {wanted}, but {}", current_is(*current, *deleted))]
+    OtherVersion {
+        /// Which item.
+        item: Item,
+        /// The number that was expected; 0 for no version.
+        wanted: u64,
+        /// The current version's number; 0 for none.
+        current: u64,
+        /// Whether the current version is a deletion.
+        deleted: bool,
     },
     /// The greatest key is outside the grammar, so what 0.3.4 would take for the latest version is unknown.
     #[error("{key} is no version's key, but the greatest")]
@@ -201,6 +261,36 @@ pub enum ItemError {
         /// Which version.
         number: Number,
     },
+}
+
+/// A name as it may be shown: one that no shell can export may be a misplaced secret.
+fn shown_variable(name: &str) -> String {
+    if crate::pairs::is_exportable(name) {
+        crate::text::shown(name)
+    } else {
+        "a variable whose name no shell can export".to_owned()
+    }
+}
+
+fn last_change(by: Option<&Rival>) -> String {
+    by.map(|rival| format!("; the last change is {rival}"))
+        .unwrap_or_default()
+}
+
+fn current_is(number: u64, deleted: bool) -> String {
+    match number {
+        0 => "there is none".to_owned(),
+        number if deleted => format!("version {number}, a deletion, is current"),
+        number => format!("version {number} is current"),
+    }
+}
+
+fn does_not_have(variable: &str) -> String {
+    if crate::pairs::is_exportable(variable) {
+        format!("has no variable {}", crate::text::shown(variable))
+    } else {
+        "does not have that variable, whose name no shell can export".to_owned()
+    }
 }
 
 fn by_user(user: Option<&str>) -> String {

@@ -8,20 +8,26 @@ use super::{Access, ItemError, check_not_ahead};
 use crate::layout::{Item, ItemKind, SERVICES};
 use crate::name::{Number, ServiceName, VersionName};
 use crate::record::MAX_INLINE_FILE;
-use crate::store::{Entry, ErrorKind, Get, List, Page, Store, StoreError};
+use crate::store::{Entry, ErrorKind, Get, List, Operation, Page, Store, StoreError};
 use crate::time::Timestamp;
 
 /// How many objects are asked about at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// How far a listed name may be ahead of the listing's clock before a *writer* refuses it, in seconds: the store's own
 /// machines may differ by that much. A writer's tolerance is small, because its own name comes after the listed one.
 pub(super) const WRITER_TOLERANCE: i64 = 5;
 
-/// The pages of a listing, one after the other.
+/// How many pages in a row may hold nothing: a store that goes on so for ever is no store.
+const MAX_EMPTY_PAGES: usize = 100;
+
+/// The pages of a listing, one after the other: each begins after the one before has ended.
 pub(super) struct Pages<'a> {
     store: &'a dyn Store,
     next: Option<List>,
+    /// What the pages so far ended with.
+    last: String,
+    empty: usize,
 }
 
 impl<'a> Pages<'a> {
@@ -29,6 +35,8 @@ impl<'a> Pages<'a> {
         Self {
             store,
             next: Some(request),
+            last: String::new(),
+            empty: 0,
         }
     }
 
@@ -38,6 +46,7 @@ impl<'a> Pages<'a> {
             return Ok(None);
         };
         let page = self.store.list(request.clone()).await?;
+        self.check(&request, &page)?;
         if page.continuation.is_some() {
             self.next = Some(List {
                 continuation: page.continuation.clone(),
@@ -46,6 +55,36 @@ impl<'a> Pages<'a> {
         }
         Ok(Some(page))
     }
+}
+
+impl Pages<'_> {
+    fn check(&mut self, request: &List, page: &Page) -> Result<(), StoreError> {
+        let bad = |what: &str| StoreError::new(Operation::List, &request.prefix, ErrorKind::Malformed(what.to_owned()));
+        let keys = || page.entries.iter().map(|entry| &entry.key).chain(&page.groups);
+        let Some(last) = keys().max() else {
+            self.empty += 1;
+            return match self.empty {
+                MAX_EMPTY_PAGES => Err(bad("its pages are empty, and do not end")),
+                _ => Ok(()),
+            };
+        };
+        if keys().min().is_some_and(|first| *first <= self.last) {
+            return Err(bad("a page does not begin after the one before"));
+        }
+        (self.last, self.empty) = (last.clone(), 0);
+        Ok(())
+    }
+}
+
+/// The first key of a listing, if there is one.
+pub(super) async fn first_key(store: &dyn Store, request: List) -> Result<Option<String>, StoreError> {
+    let mut pages = Pages::new(store, request.limit(1));
+    while let Some(page) = pages.next().await? {
+        if let Some(first) = page.entries.into_iter().next() {
+            return Ok(Some(first.key));
+        }
+    }
+    Ok(None)
 }
 
 /// A key of a listing of versions, and the name that it says, if it is in the grammar.
@@ -63,7 +102,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    fn new(item: &Item, entry: Entry) -> Self {
+    pub(super) fn new(item: &Item, entry: Entry) -> Self {
         Self {
             name: item.version_at(&entry.key),
             key: entry.key,
@@ -148,13 +187,12 @@ impl Access<'_> {
             log = log.start_after(self.item.log_key(number));
         }
         // One entry is enough to know.
-        let log = self.store.list(log.limit(1));
-        let (versions, log) = tokio::join!(self.versions_after(name), log);
-        let ((versions, date), log) = (versions?, log?);
+        let (versions, log) = tokio::join!(self.versions_after(name), first_key(self.store, log));
+        let (versions, date) = versions?;
         Ok(Beyond {
             versions,
             date,
-            log: log.entries.into_iter().next().map(|entry| entry.key),
+            log: log?,
         })
     }
 

@@ -14,10 +14,10 @@ impl Writer<'_> {
                 continue;
             };
             let Some(base) = &ground.head else {
-                return Ok(Outcome::Kept(None));
+                return Ok(Outcome::kept(None, so_far.notes));
             };
             if !base.record().migration {
-                return Ok(Outcome::Kept(Some(base.head.entry().clone())));
+                return Ok(Outcome::kept(Some(base.head.entry().clone()), so_far.notes));
             }
             // The log entry of this number is the record as it was committed.
             if let Attempt::Again = self.complete(&ground).await? {

@@ -2,7 +2,8 @@
 //!
 //! `read` finds a version and checks it; `publish` makes one, and `commit` commits it; `settle` finds out how a commit
 //! ended whose answer was lost; `listing` looks for what lies beyond the head; `adopt` takes over what 0.3.4 wrote, and
-//! `migrate` ends that. Nothing leaves this module unverified: bytes in memory have the checksum that record and key say,
+//! `migrate` ends that. `history` tells what there was (`newest` walks keys downwards), `select` finds the version that a
+//! person means, `edits` changes single variables, and `prune` removes bytes. Nothing leaves this module unverified: bytes in memory have the checksum that record and key say,
 //! and a [`FileStream`] ends with an error when it does not.
 
 #![allow(
@@ -13,22 +14,32 @@
 mod adopt;
 mod change;
 mod commit;
+mod edits;
 mod error;
+mod history;
 mod inspect;
 mod large;
 mod listing;
 mod migrate;
+mod newest;
+mod prune;
 mod publish;
 mod read;
+mod select;
 mod settle;
 
 use bytes::Bytes;
 
 pub use self::change::{Base, Change, Committed, Content, Decision, FileBytes, OnConflict, Outcome};
 pub use self::commit::Writer;
+pub use self::edits::{Applied, Edits};
 pub use self::error::{ItemError, Rival, Why};
+pub use self::history::{Cursor, HistoryPage, Presence, Row};
+use self::listing::first_key;
 pub use self::listing::{Listed, items_of, services};
+pub use self::prune::PrunePolicy;
 pub use self::read::{Reader, Selector};
+pub use self::select::{VersionSpec, VersionSpecError};
 use crate::checksum::{Checksum, Digest, DigestHasher, Hasher};
 use crate::document::Document;
 use crate::layout::Item;
@@ -95,8 +106,8 @@ impl<'a> Access<'a> {
             _ => return Err(error.into()),
         }
         let key = self.item.head_key();
-        match self.store.list(List::prefix(&key).limit(1)).await {
-            Ok(page) if page.entries.iter().any(|entry| entry.key == key) => Err(error.into()),
+        match first_key(self.store, List::prefix(&key)).await {
+            Ok(first) if first.as_ref() == Some(&key) => Err(error.into()),
             Ok(_) => Ok(()),
             Err(listing) if matches!(listing.kind, ErrorKind::Denied(_)) => Err(self.denied_or_absent(error)),
             Err(listing) => Err(listing.into()),
@@ -215,12 +226,16 @@ impl<'a> Access<'a> {
     }
 
     fn deleted(&self, record: &Record) -> ItemError {
-        ItemError::Deleted {
-            item: self.item.clone(),
-            number: record.number,
-            time: record.time,
-            user: record.user.clone(),
-        }
+        deleted(self.item, record)
+    }
+}
+
+fn deleted(item: &Item, record: &Record) -> ItemError {
+    ItemError::Deleted {
+        item: item.clone(),
+        number: record.number,
+        time: record.time,
+        user: record.user.clone(),
     }
 }
 
@@ -365,6 +380,11 @@ impl FileStream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
+    /// Committed, though the store said that something went wrong.
+    Complained {
+        /// What it said.
+        what: String,
+    },
     /// The head's name is ahead of the store's clock.
     HeadAhead {
         /// By how many seconds.

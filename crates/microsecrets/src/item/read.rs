@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a version and verifies it.
     pub async fn read(&self, selector: &Selector) -> Result<Version, ItemError> {
-        let mut attempts = 0;
+        let (mut attempts, mut missing) = (0, 0);
         loop {
             let step = match selector {
                 Selector::Number(number) => self.numbered(*number).await?,
@@ -112,18 +112,19 @@ impl<'a> Reader<'a> {
                 Selector::Digest(digest) => self.pinned(digest).await?,
             };
             attempts += 1;
-            let (why, most) = match step {
+            let obstacle = match step {
                 Step::Done(version) => return Ok(version),
-                Step::Again(Obstacle::Denied(error)) if attempts > MAX_RESTARTS => {
-                    return Err(self.access.denied_or_absent(error));
-                }
-                Step::Again(Obstacle::Changed) => (Why::Changed, MAX_ATTEMPTS),
-                Step::Again(_) => (Why::BytesMissing, MAX_RESTARTS + 1),
+                Step::Again(obstacle) => obstacle,
             };
-            if attempts >= most {
-                let item = self.access.item.clone();
-                return Err(ItemError::Busy { item, attempts, why });
-            }
+            missing += usize::from(!matches!(obstacle, Obstacle::Changed));
+            let why = match obstacle {
+                Obstacle::Denied(error) if missing > MAX_RESTARTS => return Err(self.access.denied_or_absent(error)),
+                Obstacle::Missing if missing > MAX_RESTARTS => Why::BytesMissing,
+                _ if attempts >= MAX_ATTEMPTS => Why::Changed,
+                _ => continue,
+            };
+            let item = self.access.item.clone();
+            return Err(ItemError::Busy { item, attempts, why });
         }
     }
 
@@ -269,6 +270,10 @@ impl<'a> Reader<'a> {
                     return self.complete(self.head_found(head), None).await;
                 }
                 Some(head) if head.record().number > number => {}
+                None if self.access.log_entry(number).await.is_ok_and(|entry| entry.is_some()) => {
+                    let (item, key) = (self.access.item.clone(), self.access.item.log_key(number));
+                    return Err(ItemError::HeadMissing { item, key });
+                }
                 _ => {
                     let item = self.access.item.clone();
                     return Err(ItemError::NoSuchNumber { item, number });

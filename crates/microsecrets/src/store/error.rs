@@ -85,6 +85,8 @@ pub enum Operation {
     Head,
     /// `ListObjectsV2`: IAM calls the right to it `s3:ListBucket`.
     List,
+    /// `ListObjectVersions`: IAM calls the right to it `s3:ListBucketVersions`.
+    ListVersions,
     /// Opening the store.
     Open,
     /// `PutObject` and the multipart calls.
@@ -101,6 +103,7 @@ impl fmt::Display for Operation {
             Self::Get => "get",
             Self::Head => "head",
             Self::List => "list",
+            Self::ListVersions => "list versions of",
             Self::Open => "open",
             Self::Put => "put",
             Self::Sign => "sign with",

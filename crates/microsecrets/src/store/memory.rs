@@ -15,8 +15,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{
-    Body, Condition, Delete, ETag, Encryption, Entry, ErrorKind, Get, List, Mark, Object, Operation, Page, Payload,
-    Pieces, Put, RetryPolicy, Store, StoreError, Stored, Want, Which,
+    Body, Condition, Delete, Deleted, ETag, Encryption, Entry, ErrorKind, Get, HeldVersion, List, Mark, Object,
+    Operation, Page, Payload, Pieces, Put, RetryPolicy, Store, StoreError, Stored, Want, Which,
 };
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
@@ -36,6 +36,7 @@ struct Shared {
     now: i64,
     page: usize,
     ignores_conditions: bool,
+    ignores_etags: bool,
     unique_etags: bool,
     versioned: bool,
     writes: u64,
@@ -70,6 +71,7 @@ impl Memory {
             now: 1_795_420_800,
             page: PAGE,
             ignores_conditions: false,
+            ignores_etags: false,
             unique_etags: false,
             versioned: false,
             writes: 0,
@@ -115,6 +117,11 @@ impl Memory {
     /// Makes the store answer 200 to every put, whatever its condition: it cannot compare-and-swap.
     pub fn ignore_conditions(&self, ignore: bool) {
         self.lock().ignores_conditions = ignore;
+    }
+
+    /// Makes the store ignore `If-Match` alone.
+    pub fn ignore_etags(&self, ignore: bool) {
+        self.lock().ignores_etags = ignore;
     }
 
     /// Gives every write an ETag of its own, as S3 does under SSE-KMS. Without it an ETag is a digest of the bytes, as at
@@ -398,9 +405,9 @@ impl Shared {
         stored
     }
 
-    fn delete(&mut self, request: &Delete) -> Result<(), ErrorKind> {
+    fn delete(&mut self, request: &Delete) -> Result<Deleted, ErrorKind> {
         let Some(kept) = self.objects.get(&request.key) else {
-            return Ok(());
+            return Ok(Deleted::default());
         };
         let is_meant = match &request.which {
             Which::Any => true,
@@ -411,7 +418,8 @@ impl Shared {
         if is_meant {
             self.objects.remove(&request.key);
         }
-        Ok(())
+        let marker = self.versioned && !matches!(request.which, Which::WithVersionId(_));
+        Ok(Deleted { marker })
     }
 
     fn get(&self, request: &Get) -> Result<Object, ErrorKind> {
@@ -441,6 +449,7 @@ impl Shared {
     fn allows(&self, key: &str, condition: &Condition) -> Result<(), ErrorKind> {
         match (self.objects.get(key), condition) {
             _ if self.ignores_conditions => Ok(()),
+            (Some(_), Condition::Is(_)) if self.ignores_etags => Ok(()),
             (None, Condition::Absent) => Ok(()),
             (Some(kept), Condition::Is(etag)) if kept.etag == *etag => Ok(()),
             // As S3 does: If-Match on a key that is not there is no 412.
@@ -554,10 +563,19 @@ impl Store for MemoryClient {
             .await
     }
 
-    async fn delete(&self, request: Delete) -> Result<(), StoreError> {
+    async fn delete(&self, request: Delete) -> Result<Deleted, StoreError> {
         let key = request.key.clone();
         self.request(Operation::Delete, &key, move |shared| shared.delete(&request))
             .await
+    }
+
+    /// Only the current one: what was overwritten or deleted is not kept here.
+    async fn versions(&self, key: &str) -> Result<Vec<HeldVersion>, StoreError> {
+        let wanted = key.to_owned();
+        let id = move |shared: &mut Shared| Ok(shared.objects.get(&wanted).and_then(|kept| kept.version_id.clone()));
+        let id: Option<String> = self.request(Operation::ListVersions, key, id).await?;
+        let held = id.map(|id| HeldVersion { id, marker: false });
+        Ok(Vec::from_iter(held))
     }
 }
 

@@ -49,7 +49,10 @@ pub trait Store: Send + Sync {
     async fn list(&self, request: List) -> Result<Page, StoreError>;
 
     /// Deletes an object. A key that is not there is no error.
-    async fn delete(&self, request: Delete) -> Result<(), StoreError>;
+    async fn delete(&self, request: Delete) -> Result<Deleted, StoreError>;
+
+    /// What a bucket with versioning holds of a key, in no order. A store without versioning holds nothing.
+    async fn versions(&self, key: &str) -> Result<Vec<HeldVersion>, StoreError>;
 }
 
 /// What to read.
@@ -408,6 +411,24 @@ impl Delete {
     pub fn new(key: impl Into<String>, which: Which) -> Self {
         Self { key: key.into(), which }
     }
+}
+
+/// What a store answers to a delete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// A bucket with versioning has put a delete marker over the object, and still holds its bytes.
+    pub marker: bool,
+}
+
+/// One of the objects that a bucket with versioning holds at a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct HeldVersion {
+    /// Its version id.
+    pub id: String,
+    /// Whether it is a delete marker, which hides what is beneath it.
+    pub marker: bool,
 }
 
 /// Which object at a key to delete.

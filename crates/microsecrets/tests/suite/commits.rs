@@ -2,7 +2,7 @@
 
 use microsecrets::checksum::{Checksum, Digest};
 use microsecrets::item::{Content, ItemError, Note, Selector};
-use microsecrets::record::{ChangeKind, SignedRecord, State};
+use microsecrets::record::{ChangeKind, SignedRecord, State, VersionRef};
 use microsecrets::store::Get;
 
 use crate::meanwhile;
@@ -162,9 +162,10 @@ async fn an_old_version_is_published_anew(world: &World) {
     let first = process.upload("A=1").await.unwrap();
     process.upload("A=2").await.unwrap();
     let back = process
-        .commit(ChangeKind::Rollback(first.entry.record().number), || {
-            Content::Environment(variables("A=1"))
-        })
+        .commit(
+            ChangeKind::Rollback(VersionRef::Number(first.entry.record().number)),
+            || Content::Environment(variables("A=1")),
+        )
         .await
         .unwrap();
     assert_eq!(number(&back), 3);

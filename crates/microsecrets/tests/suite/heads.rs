@@ -4,7 +4,7 @@
 use microsecrets::item::{Content, ItemError};
 use microsecrets::layout::Item;
 use microsecrets::name::Number;
-use microsecrets::record::{ChangeKind, MAX_INLINE_FILE};
+use microsecrets::record::{ChangeKind, MAX_INLINE_FILE, VersionRef};
 use microsecrets::store::{Condition, ETag, ErrorKind, Get, Put};
 
 use crate::process::{Process, environment, file, in_memory, number, variables};
@@ -47,7 +47,7 @@ async fn check(world: &World, item: &Item, same: impl Fn() -> Content + Sync) {
         true => in_memory(b"something else"),
         false => Content::Environment(variables("OTHER=1")),
     };
-    let rollback = ChangeKind::Rollback(Number::FIRST);
+    let rollback = ChangeKind::Rollback(VersionRef::Number(Number::FIRST));
     let kind_of = |kind: ChangeKind| match same() {
         Content::Deletion => ChangeKind::Delete,
         _ => kind,

@@ -49,8 +49,8 @@ use self::lock::{Lock, Temporary};
 use self::seal::{Binding, CHUNK, Opened, Sealed};
 use self::tree::{Folder, Key, OWN};
 use super::{
-    Body, Condition, Delete, ETag, Encryption, ErrorKind, Get, List, Object, Operation, Page, Payload, Pieces, Put,
-    RetryPolicy, Source, Store, StoreError, Stored, Want, Which,
+    Body, Condition, Delete, Deleted, ETag, Encryption, ErrorKind, Get, HeldVersion, List, Object, Operation, Page,
+    Payload, Pieces, Put, RetryPolicy, Source, Store, StoreError, Stored, Want, Which,
 };
 use crate::time::Timestamp;
 
@@ -346,10 +346,14 @@ impl Store for FolderStore {
         list::list(&self.root, &request).map_err(|fault| fault.at(Operation::List, &request.prefix))
     }
 
-    async fn delete(&self, request: Delete) -> Result<(), StoreError> {
-        self.remove(&request)
-            .await
-            .map_err(|fault| fault.at(Operation::Delete, &request.key))
+    async fn delete(&self, request: Delete) -> Result<Deleted, StoreError> {
+        let removed = self.remove(&request).await;
+        removed.map_err(|fault| fault.at(Operation::Delete, &request.key))?;
+        Ok(Deleted::default())
+    }
+
+    async fn versions(&self, _: &str) -> Result<Vec<HeldVersion>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

@@ -12,6 +12,7 @@ mod get;
 mod list;
 mod multipart;
 mod put;
+mod versions;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -27,8 +28,8 @@ use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::types::ServerSideEncryption;
 
 use super::{
-    Delete, Denial, ETag, Encryption, ErrorKind, Get, List, Object, Operation, Page, Payload, Put, RetryPolicy, Store,
-    StoreError, Stored, Which,
+    Delete, Deleted, Denial, ETag, Encryption, ErrorKind, Get, HeldVersion, List, Object, Operation, Page, Payload,
+    Put, RetryPolicy, Store, StoreError, Stored, Which,
 };
 use crate::aws::{Asked, Aws, checked_region, from_sdk};
 use crate::time::Timestamp;
@@ -160,7 +161,7 @@ impl S3Store {
             // To other accounts S3 says no more than no.
             ErrorKind::Denied(denial) if denial.resource.is_none() => {
                 let asked_for = match error.operation {
-                    Operation::List => String::new(),
+                    Operation::List | Operation::ListVersions => String::new(),
                     _ => format!("/{}", error.subject),
                 };
                 let resource = Some(format!("arn:aws:s3:::{}{asked_for}", self.bucket));
@@ -190,6 +191,11 @@ impl S3Store {
         self.followed.get_or_init(|| (name.clone(), self.client(Some(region))));
         true
     }
+}
+
+/// The id of a version that is this object's alone: `null` is what every object gets while versioning is suspended.
+fn own_version(id: Option<String>) -> Option<String> {
+    id.filter(|id| id != "null")
 }
 
 #[async_trait]
@@ -226,7 +232,7 @@ impl Store for S3Store {
         self.list_page(request).await
     }
 
-    async fn delete(&self, request: Delete) -> Result<(), StoreError> {
+    async fn delete(&self, request: Delete) -> Result<Deleted, StoreError> {
         let asked = Asked::new(Operation::Delete, request.key.as_str());
         let (etag, version) = match request.which {
             Which::Any => (None, None),
@@ -247,11 +253,17 @@ impl Store for S3Store {
             })
             .await;
         match deleted {
-            Ok(_) => Ok(()),
+            Ok(output) => Ok(Deleted {
+                marker: output.delete_marker.unwrap_or(false),
+            }),
             // What is not there need not be deleted.
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(Deleted::default()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<HeldVersion>, StoreError> {
+        self.versions_of(key).await
     }
 }
 

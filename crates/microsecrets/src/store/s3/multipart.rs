@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use zeroize::Zeroizing;
 
 use super::put::{Head, fill, finish, unreadable};
-use super::{S3Store, encryption, etag};
+use super::{S3Store, encryption, etag, own_version};
 use crate::aws::{Asked, Progress, from_sdk};
 use crate::secret::SecretBytes;
 use crate::store::{Encryption, ErrorKind, Get, Mark, RetryPolicy, Source, Store as _, StoreError, Stored};
@@ -287,7 +287,7 @@ impl Upload {
                         head.verify(output.server_side_encryption, output.ssekms_key_id)?;
                         Ok(Ended::Stored(Stored {
                             etag: etag(asked, output.e_tag)?,
-                            version_id: output.version_id,
+                            version_id: own_version(output.version_id),
                             etag_is_unique: self.unique_etags,
                         }))
                     }

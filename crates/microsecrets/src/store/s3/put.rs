@@ -6,7 +6,7 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use super::{S3Store, encryption, etag};
+use super::{S3Store, encryption, etag, own_version};
 use crate::aws::{Asked, Progress, from_sdk};
 use crate::name::Nonce;
 use crate::secret::SecretBytes;
@@ -144,7 +144,7 @@ impl S3Store {
         head.verify(output.server_side_encryption, output.ssekms_key_id)?;
         Ok(Stored {
             etag: etag(&head.asked, output.e_tag)?,
-            version_id: output.version_id,
+            version_id: own_version(output.version_id),
             etag_is_unique: self.has_unique_etags(&head.encryption),
         })
     }

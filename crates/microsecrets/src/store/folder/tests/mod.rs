@@ -141,10 +141,7 @@ fn kind<T>(result: Result<T, StoreError>) -> ErrorKind {
 }
 
 fn delete(store: &FolderStore, key: &str, which: Which) -> Result<(), StoreError> {
-    run(store.delete(Delete {
-        key: key.to_owned(),
-        which,
-    }))
+    run(store.delete(Delete::new(key, which))).map(drop)
 }
 
 fn keys(page: &Page) -> Vec<&str> {

@@ -1,0 +1,50 @@
+//! `delete`: commits a deletion. It is a version like any other, and `rollback` brings the content back.
+
+use clap::Args;
+use microsecrets::item::{Base, Content, Decision};
+use microsecrets::record::{ChangeKind, State};
+
+use crate::args::{ItemArgs, StoreArgs};
+use crate::config::{Opened, Purpose};
+use crate::error::CliError;
+use crate::publish::{PublishArgs, confirmed};
+use crate::ui;
+
+/// Delete an environment or a file; `rollback` brings it back
+#[derive(Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    item: ItemArgs,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    publish: PublishArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Deletes.
+pub(crate) async fn run(args: &DeleteArgs) -> Result<(), CliError> {
+    let item = args.item.item()?;
+    let opened = Opened::open(&args.store, Purpose::Write).await?;
+    confirmed(args.yes, &format!("Delete the {item}?"))?;
+    let mut in_migration = false;
+    let decide = |base: &Base<'_>| match base.record() {
+        None => Err(opened.absent(&item)),
+        Some(record) if record.state == State::Deleted => Ok(Decision::Keep),
+        Some(record) => {
+            in_migration = record.migration;
+            Ok(args.publish.change(ChangeKind::Delete, Content::Deletion))
+        }
+    };
+    let published = args.publish.write(&opened, &item, "delete", decide).await?;
+    if in_migration {
+        ui::warn("0.3.4 does not know deletions: it keeps starting the last version there is");
+    }
+    let done = match published.unchanged {
+        true => "Nothing changed, it is deleted already:",
+        false => "Successfully deleted (`microsecrets rollback previous` brings it back):",
+    };
+    args.publish.print(&published, done)
+}

@@ -1,0 +1,41 @@
+//! `get`: one variable's value, exactly.
+
+use clap::Args;
+use microsecrets::item::ItemError;
+use microsecrets::layout::Item;
+
+use crate::args::{AtArgs, ServiceArgs, StoreArgs};
+use crate::config::{self, Opened, Purpose};
+use crate::error::CliError;
+use crate::{exec, ui, versions};
+
+/// Print one variable's value: its exact bytes, with a newline only on a terminal
+#[derive(Args)]
+pub(crate) struct GetArgs {
+    /// The variable
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    service: ServiceArgs,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Prints the value.
+pub(crate) async fn run(args: &GetArgs) -> Result<(), CliError> {
+    exec::hide_memory();
+    let item = Item::environment(config::service(&args.service)?.clone());
+    let opened = Opened::open(&args.store, Purpose::Read).await?;
+    let document = versions::environment(&opened, &item, &args.at.at).await?;
+    let Some(value) = document.variables.value(&args.name) else {
+        let name = args.name.clone();
+        return Err(ItemError::NoSuchVariable { item, name }.into());
+    };
+    ui::print(value.expose().as_bytes())?;
+    if ui::stdout_is_terminal() {
+        ui::print(b"\n")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Pruning: removes the bytes of old versions, never the current one's, oldest first. Records stay, so that the history
+//! still says what there was.
+
+use std::collections::BTreeSet;
+
+use super::listing::WrittenBy;
+use super::{Access, FetchedHead, ItemError, is_live};
+use crate::checksum::Checksum;
+use crate::name::{Number, VersionName};
+use crate::record::{ChangeKind, Record};
+use crate::store::{Delete, ErrorKind, Get, HeldVersion, Mark, Which};
+use crate::time::Timestamp;
+use crate::trust::Distrust;
+
+/// Which versions to prune: those that every part allows. Without a part, all below the current one.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PrunePolicy {
+    /// Keep the newest so many versions, the current one included.
+    pub keep: Option<u64>,
+    /// Keep what was committed since then.
+    pub older_than: Option<Timestamp>,
+    /// Keep versions with these checksums.
+    pub protect: Vec<Checksum>,
+    /// Only this version.
+    pub only: Option<Number>,
+    /// Also versions whose bytes were removed already: a bucket with versioning may still hold them.
+    pub removed_too: bool,
+}
+
+impl PrunePolicy {
+    /// What a record tells beside its number.
+    fn allows(&self, record: &Record) -> bool {
+        let is_old = self.older_than.is_none_or(|then| record.name.second() < then);
+        is_old && !self.protect.contains(&record.checksum())
+    }
+}
+
+impl Access<'_> {
+    /// The versions whose bytes a policy would remove, oldest first: the candidates are below the current version, have
+    /// a record, and have bytes. What 0.3.4 wrote and nobody adopted is left alone.
+    ///
+    /// # Errors
+    ///
+    /// Without a head nobody knows which version is current: [`ItemError::HeadMissing`], [`ItemError::NeverAdopted`]. And
+    /// [`ItemError::CurrentVersion`], [`ItemError::NoSuchNumber`]; those of the store.
+    pub async fn prunable(&self, policy: &PrunePolicy) -> Result<Vec<Record>, ItemError> {
+        let Some(head) = self.head().await? else {
+            let (greatest, _) = self.greatest_version(|_| true).await?;
+            let item = self.item.clone();
+            let Some(listed) = greatest else {
+                return Err(self.absent());
+            };
+            return Err(match self.author(&listed.key).await? {
+                WrittenBy::Legacy => ItemError::NeverAdopted { item },
+                WrittenBy::Us | WrittenBy::Nobody => ItemError::HeadMissing { item, key: listed.key },
+            });
+        };
+        let current = head.record();
+        if let Some(number) = policy.only.filter(|number| *number >= current.number) {
+            let item = self.item.clone();
+            return Err(if number == current.number {
+                ItemError::CurrentVersion { item, number }
+            } else {
+                ItemError::NoSuchNumber { item, number }
+            });
+        }
+        let kept = self.kept_names().await?;
+        let mut numbers = self.numbers_to_prune(&head, policy, &kept).await?;
+        // The one above them stays, and tells up to where names may go.
+        let above = numbers.last().and_then(|last| last.next());
+        numbers.extend(above);
+        let mut records = self.records(Some(&head), &numbers).await?;
+        let above = above.and_then(|_| records.pop()).flatten();
+        let mut below = above.map_or_else(|| current.name.clone(), |record| record.name.min(current.name.clone()));
+        let mut chosen = Vec::new();
+        for record in records.into_iter().rev().flatten() {
+            // Names grow with numbers. A log entry that says otherwise is not ours, and may point at bytes that stay.
+            if record.name >= below {
+                continue;
+            }
+            below = record.name.clone();
+            if is_live(&record) && policy.allows(&record) && (policy.removed_too || kept.contains(&record.name)) {
+                chosen.push(record);
+            }
+        }
+        chosen.reverse();
+        Ok(chosen)
+    }
+
+    /// The names of the versions whose bytes are there.
+    async fn kept_names(&self) -> Result<BTreeSet<VersionName>, ItemError> {
+        let (versions, _) = self.versions_after(None).await?;
+        Ok(versions.into_iter().filter_map(|listed| listed.name).collect())
+    }
+
+    /// The numbers that a policy allows to go, as far as numbers tell, in order.
+    async fn numbers_to_prune(
+        &self,
+        head: &FetchedHead,
+        policy: &PrunePolicy,
+        kept: &BTreeSet<VersionName>,
+    ) -> Result<Vec<Number>, ItemError> {
+        let current = head.record().number.get();
+        if let Some(only) = policy.only {
+            return Ok(vec![only]);
+        }
+        let first = match kept.first() {
+            _ if policy.removed_too => 1,
+            None => return Ok(Vec::new()),
+            Some(oldest) => {
+                let before = self.last_record(head, |name| name < oldest).await?;
+                before.map_or(1, |record| record.number.get() + 1)
+            }
+        };
+        // Below a deletion lies what a rollback brings back.
+        let least = if is_live(head.record()) { 1 } else { 2 };
+        let mut last = current.saturating_sub(policy.keep.unwrap_or(least).max(least));
+        if let Some(then) = policy.older_than {
+            let before = self.last_record(head, |name| name.second() < then).await?;
+            last = last.min(before.map_or(0, |record| record.number.get()));
+        }
+        Ok((first..=last).filter_map(Number::new).collect())
+    }
+
+    /// Removes a version's bytes, if they are the ones that its record is about. Whether a bucket with versioning still
+    /// holds them, under a delete marker.
+    pub async fn remove_bytes(&self, record: &Record) -> Result<bool, ItemError> {
+        let key = self.item.version_key(&record.name);
+        let object = match self.store.get(Get::attributes(&key)).await {
+            Ok(object) => object,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let is_its_own = match object.mark {
+            None => record.kind == ChangeKind::Adopted,
+            mark => mark == Some(Mark::Ours(record.nonce)),
+        };
+        if !is_its_own {
+            return Err(self.distrust(&key, Distrust::OtherCommit));
+        }
+        Ok(self.store.delete(Delete::new(key, Which::Any)).await?.marker)
+    }
+
+    /// Removes for good what a bucket with versioning still holds of a version's bytes; how many objects that were.
+    pub async fn purge_bytes(&self, record: &Record) -> Result<usize, ItemError> {
+        let key = self.item.version_key(&record.name);
+        // The delete marker hides the bytes beneath it until the last of them is gone.
+        let (markers, bytes): (Vec<HeldVersion>, Vec<_>) = self
+            .store
+            .versions(&key)
+            .await?
+            .into_iter()
+            .partition(|held| held.marker);
+        let count = bytes.len();
+        for held in bytes.into_iter().chain(markers) {
+            self.store
+                .delete(Delete::new(&key, Which::WithVersionId(held.id)))
+                .await?;
+        }
+        Ok(count)
+    }
+}
