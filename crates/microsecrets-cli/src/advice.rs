@@ -45,6 +45,22 @@ fn of_folder(error: &FolderError) -> Option<&'static str> {
     })
 }
 
+/// The hint for a failure of the system.
+pub(crate) fn of_io(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotFound => "check its path",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "check who owns it, and the rights of this user"
+        }
+        io::ErrorKind::IsADirectory => "name a file in it",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "make room, or raise the limit (`ulimit -f`, quota)"
+        }
+        io::ErrorKind::InvalidFilename => "shorten its name",
+        _ => return None,
+    })
+}
+
 fn is_denial(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -61,6 +77,10 @@ fn of_service(error: &StoreError) -> Option<String> {
         }
         ErrorKind::InsecureEndpoint => {
             "use https://, or say --insecure-endpoint if the way there is trusted".to_owned()
+        }
+        // No service said so: they were not sent.
+        ErrorKind::InvalidCredentials if error.code.is_none() => {
+            "look at the line ends of the file that the variables come from: with CRLF, each value ends with a carriage return".to_owned()
         }
         ErrorKind::InvalidCredentials => {
             "check the access key and its secret; `aws sts get-caller-identity` tells whether they work".to_owned()
@@ -90,9 +110,29 @@ fn of_service(error: &StoreError) -> Option<String> {
         }
         ErrorKind::WrongRegion { region: Some(region) } => format!("say -r {}", shown(region)),
         ErrorKind::WrongRegion { region: None } => "say the bucket's region with -r".to_owned(),
+        ErrorKind::InvalidSetting(_) => return of_setting(error).map(ToOwned::to_owned),
+        // An error of the service's own has a code.
+        ErrorKind::Unexpected { status: Some(_) } if error.code.is_none() => {
+            "something else may have answered: look whether the endpoint is an S3 service, and at the proxy".to_owned()
+        }
         ErrorKind::WrongEncryption { .. } => {
             "the store did not encrypt as it was asked to; for a store without KMS use --sse AES256".to_owned()
         }
+        _ => return None,
+    })
+}
+
+/// The hint for a setting that cannot be used.
+fn of_setting(error: &StoreError) -> Option<&'static str> {
+    Some(match error.subject.as_str() {
+        "endpoint" => "say https://HOST or https://HOST:PORT; http:// only for this machine",
+        "proxy" => "check HTTPS_PROXY",
+        "region" => "say a region such as eu-west-1",
+        subject if subject.starts_with("region of ") => {
+            "say a region such as eu-west-1; from a file with CRLF line ends, a variable ends with a carriage return"
+        }
+        // The only file there is to open.
+        _ if error.operation == Operation::Open => "check AWS_CA_BUNDLE: it names a file of certificates in PEM",
         _ => return None,
     })
 }

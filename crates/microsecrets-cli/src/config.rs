@@ -15,6 +15,7 @@ use microsecrets::trust::{Checks, KeyPin, RequiredEncryption};
 
 use crate::args::{Bucket, ServiceArgs, Sse, StoreArgs};
 use crate::error::{CliError, Status};
+use crate::exec;
 use crate::trace::Traced;
 use crate::user;
 
@@ -39,6 +40,9 @@ pub(crate) struct Opened {
 impl Opened {
     /// Opens the store that the command line names.
     pub(crate) async fn open(args: &StoreArgs, purpose: Purpose) -> Result<Self, CliError> {
+        if purpose == Purpose::Write {
+            exec::survive_full_files();
+        }
         match args.bucket.as_ref() {
             None => Err(CliError::usage("no bucket is named")
                 .hint("say -b BUCKET or set MICROSECRETS_BUCKET; without AWS, -b file:DIR keeps secrets in a folder")),

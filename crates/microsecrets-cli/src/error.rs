@@ -4,10 +4,12 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io;
 use std::process::ExitCode;
 
 use microsecrets::document::DocumentError;
 use microsecrets::item::{ItemError, Why};
+use microsecrets::layout::{Item, ItemKind};
 use microsecrets::record::RecordError;
 use microsecrets::store::{Encryption, ErrorKind, StoreError};
 use microsecrets::text::{escaped, shown};
@@ -126,8 +128,11 @@ impl CliError {
     }
 
     /// Adds why: the error's own text and those beneath it.
-    pub(crate) fn caused_by(mut self, error: &dyn Error) -> Self {
-        let mut next = Some(error);
+    pub(crate) fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
+        let mut next: Option<&dyn Error> = Some(error);
+        if let (None, Some(error)) = (&self.hint, error.downcast_ref::<io::Error>()) {
+            self.hint = advice::of_io(error).map(ToOwned::to_owned);
+        }
         while let Some(error) = next {
             let text = error.to_string();
             if self.causes.last() != Some(&text) {
@@ -160,7 +165,7 @@ impl CliError {
                 let _: std::fmt::Result = writeln!(text, "hint: {}", escaped(hint));
             }
             // There is nowhere to report a failing standard error to.
-            std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).ok();
+            io::Write::write_all(&mut io::stderr(), text.as_bytes()).ok();
         }
         ExitCode::from(match speaking {
             Speaking::Plain => self.status.code(),
@@ -183,10 +188,10 @@ impl From<ItemError> for CliError {
                 Status::NotFound,
                 Some("check bucket and service, or publish it first with `microsecrets upload`".to_owned()),
             ),
-            ItemError::Deleted { number, .. } => {
+            ItemError::Deleted { item, number, .. } => {
                 (
                 Status::NotFound,
-                Some(format!("`microsecrets rollback {}` brings it back", number.get().saturating_sub(1))),
+                Some(format!("`microsecrets rollback {}{}` brings it back", file_option(item), number.get().saturating_sub(1))),
             )
             }
             ItemError::NoPrevious { .. } | ItemError::NoSuchNumber { .. } | ItemError::NoSuchVersion { .. } => {
@@ -214,7 +219,7 @@ impl From<ItemError> for CliError {
                 Some("look with `microsecrets history` whether that version is there before you try again".to_owned()),
             ),
             ItemError::Busy { why: Why::BytesMissing, .. } => {
-                (Status::NotFound, Some(REPAIRS.to_owned()))
+                (Status::NotFound, Some("upload it again, or put them back from a backup or an older object version".to_owned()))
             }
             ItemError::NeverAdopted { .. } => (
                 Status::Failure,
@@ -266,6 +271,14 @@ impl From<ItemError> for CliError {
     }
 }
 
+/// How an item is said on the command line, beside its service.
+pub(crate) fn file_option(item: &Item) -> String {
+    match item.kind() {
+        ItemKind::Environment => String::new(),
+        ItemKind::File(label) => format!("-f {label} "),
+    }
+}
+
 /// What to do about a store that is not as this program leaves it.
 const REPAIRS: &str = "look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it";
 
@@ -299,7 +312,7 @@ impl From<StoreError> for CliError {
             | ErrorKind::KeyUnusable
             | ErrorKind::ClockSkew => Status::Denied,
             ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::TimedOut { .. } => Status::Unavailable,
-            ErrorKind::InsecureEndpoint => Status::Usage,
+            ErrorKind::InsecureEndpoint | ErrorKind::InvalidSetting(_) => Status::Usage,
             ErrorKind::Damaged(_)
             | ErrorKind::Malformed(_)
             | ErrorKind::TooLarge { .. }

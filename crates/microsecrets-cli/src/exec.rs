@@ -14,6 +14,7 @@ use std::process::Command;
 
 use crate::error::{CliError, Status};
 use crate::place::shown_path;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The most bytes of one `NAME=value` with its NUL, or of one argument (Linux, `MAX_ARG_STRLEN`).
 pub(crate) const MOST_ONE: usize = 131_072;
@@ -33,6 +34,20 @@ pub(crate) fn hide_memory() {
         // Failing only leaves what is the case without it.
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
     }
+}
+
+/// How many files this process may have open, if that is limited.
+pub(crate) fn open_files_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// Lets a file that reaches `ulimit -f` fail with an error, instead of killing this process without a word. Ends with
+/// `execve`; needs the runtime.
+pub(crate) fn survive_full_files() {
+    /// The same number on Linux (but for MIPS) and macOS.
+    const SIGXFSZ: i32 = 25;
+    // Failing only leaves what is the case without it.
+    signal(SignalKind::from_raw(SIGXFSZ)).ok();
 }
 
 /// The environment of this process. Of a name that is there twice the first counts, as for `getenv`.

@@ -50,7 +50,16 @@ fn run(arguments: &[OsString], command: Option<&str>) -> Result<(), CliError> {
     block_on(cli.command.run())
 }
 
+/// The files that a command needs open at once, with some to spare; with fewer the libraries beneath panic.
+const MIN_OPEN_FILES: u64 = 16;
+
 fn block_on(task: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    if let Some(limit) = exec::open_files_limit().filter(|limit| *limit < MIN_OPEN_FILES) {
+        return Err(
+            CliError::new(Status::Failure, format!("cannot start: only {limit} files may be open"))
+                .hint(format!("raise the limit to {MIN_OPEN_FILES} or more: ulimit -n")),
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

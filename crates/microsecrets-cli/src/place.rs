@@ -9,6 +9,7 @@ use microsecrets::item::{ItemError, VersionContent};
 
 use crate::args::FileSpec;
 use crate::error::{CliError, Status};
+use crate::exec;
 
 /// A file that is being written and has no name yet (or, where the file system cannot do that, a name nobody expects).
 pub(crate) struct Placement {
@@ -27,10 +28,15 @@ enum Unnamed {
 /// Refuses two files for one path before the first of them is placed.
 pub(crate) fn check_distinct(files: &[FileSpec]) -> Result<(), CliError> {
     let mut seen = HashSet::new();
+    // The same folder may be spelled in two ways; where it cannot be found, placing will say so.
+    let resolved = |path: &Path| {
+        let folder = fs::canonicalize(folder_of(path)).unwrap_or_else(|_| folder_of(path).to_owned());
+        (folder, path.file_name().map(ToOwned::to_owned))
+    };
     match files
         .iter()
         .filter_map(|spec| spec.path.as_deref())
-        .find(|path| !seen.insert(*path))
+        .find(|path| !seen.insert(resolved(path)))
     {
         Some(path) => Err(CliError::usage(format!("two files have the path {}", shown_path(path)))),
         None => Ok(()),
@@ -52,6 +58,7 @@ impl Placement {
             }
             _ => {}
         }
+        exec::survive_full_files();
         let unnamed = Unnamed::create(folder_of(path)).map_err(|error| cannot_write(path, &error))?;
         Ok(Self {
             path: path.to_owned(),
@@ -197,7 +204,9 @@ pub(crate) fn shown_path(path: &Path) -> String {
 
 /// All of a file that fits into memory; larger ones are refused with what to do instead.
 pub(crate) async fn in_memory(content: VersionContent, limit: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, TooLarge> {
-    let mut kept = zeroize::Zeroizing::new(Vec::new());
+    // Never moved while it grows, so that nothing is left behind unwiped.
+    let capacity = usize::try_from(limit).unwrap_or(0);
+    let mut kept = zeroize::Zeroizing::new(Vec::with_capacity(capacity));
     match content {
         VersionContent::File(bytes) => kept.extend_from_slice(bytes.expose()),
         VersionContent::Stream(mut stream) => {

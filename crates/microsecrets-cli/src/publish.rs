@@ -9,7 +9,7 @@ use microsecrets::item::{
 use microsecrets::layout::Item;
 use microsecrets::pairs::{self, PairsError, is_exportable};
 use microsecrets::record::{ChangeKind, SignedRecord, State, VersionRef};
-use microsecrets::secret::{SecretBytes, SecretString};
+use microsecrets::secret::SecretBytes;
 use microsecrets::source::SharedSource;
 use microsecrets::spill::{Collected, Spool};
 use microsecrets::store::Payload;

@@ -319,12 +319,13 @@ mod fails {
     #[test]
     fn when_the_editor_removes_the_file() {
         let environment = with_environment();
-        refuses(
-            &environment,
-            "rm \"$1\"",
-            1,
-            "error: cannot read the edited file\n  caused by: No such file or directory (os error 2)\n",
-        );
+        let before = environment.store();
+        let run = edit(&environment, "rm \"$1\"");
+        run.is_well_formed();
+        let said = "error: cannot read the edited file\n  caused by: No such file or directory (os error 2)\n";
+        assert!(run.ends(1).stderr.starts_with(said), "{}", run.stderr);
+        assert!(environment.store() == before);
+        is_gone(&environment);
     }
 
     #[test]

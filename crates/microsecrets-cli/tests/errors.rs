@@ -275,6 +275,71 @@ mod folder {
         set_mode(&environment.path("store"), 0o700);
     }
 
+    /// What the system certainly refused is no "may or may not be committed".
+    #[test]
+    fn of_the_heads_is_read_only() {
+        let environment = TestEnvironment::unprivileged();
+        environment.upload("A=1\n");
+        let heads = environment.path("store/services/api/head");
+        set_mode(&heads, 0o500);
+        let upload = environment.microsecrets(&["upload", "-s", "api"]).stdin("A=2\n").run();
+        upload.ends(5);
+        assert!(upload.stderr().contains("access denied\n"), "{}", upload.stderr());
+        set_mode(&heads, 0o700);
+        let upload = environment.microsecrets(&["upload", "-s", "api"]).stdin("A=2\n").run();
+        assert!(upload.stdout().ends_with("  version: 2\n"), "{}", upload.stdout());
+    }
+
+    #[test]
+    fn is_made_for_its_owner_whatever_the_umask() {
+        for umask in ["umask 777", "umask 277"] {
+            let environment = TestEnvironment::unprivileged();
+            for value in ["A=1\n", "A=2\n"] {
+                let upload = environment.microsecrets(&["upload", "-s", "api"]).stdin(value);
+                upload.through(&format!("{umask}; exec \"$@\"")).run().ends(0);
+            }
+        }
+    }
+
+    /// A pipe in the place of the identity would be waited for.
+    #[test]
+    fn has_a_pipe_for_an_identity() {
+        let environment = service();
+        let identities = environment.path("config/microsecrets");
+        let identity = fs::read_dir(identities).unwrap().next().unwrap().unwrap().path();
+        fs::remove_file(&identity).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&identity).status().unwrap();
+        assert!(made.success());
+        let run = environment.microsecrets(&["download", "-s", "api"]).run();
+        run.is_well_formed();
+        run.ends(1);
+    }
+
+    #[test]
+    fn is_full_by_the_limit_of_a_shell() {
+        let environment = service();
+        environment.write("large", vec![1; 3 << 20]);
+        let upload = environment.microsecrets(&["upload", "-s", "api", "-f", "large", "large"]);
+        let run = upload.through("ulimit -f 1; exec \"$@\"").run();
+        run.is_well_formed();
+        run.ends(1);
+        let upload = environment.microsecrets(&["upload", "-s", "api", "-f", "large", "large"]);
+        upload.run().ends(0);
+    }
+
+    #[test]
+    fn cannot_be_opened_when_too_few_files_may_be_open() {
+        let environment = service();
+        let run = environment
+            .microsecrets(&["download", "-s", "api"])
+            .through("ulimit -n 7; exec \"$@\"");
+        run.run().fails(
+            1,
+            "error: cannot start: only 7 files may be open\n\
+             hint: raise the limit to 16 or more: ulimit -n\n",
+        );
+    }
+
     #[test]
     fn is_read_only() {
         let environment = TestEnvironment::unprivileged();
@@ -492,7 +557,7 @@ mod hostile_names {
         run.fails(
             1,
             "error: cannot read \u{fffd}\\u{1b}[31m\n\
-             \x20 caused by: No such file or directory (os error 2)\n",
+             \x20 caused by: No such file or directory (os error 2)\nhint: check its path\n",
         );
         let run = environment.microsecrets(&[bytes]).run();
         run.is_well_formed();

@@ -220,6 +220,48 @@ fn what_0_3_4_wrote_has_no_number_until_it_is_taken_over() {
 }
 
 #[test]
+fn what_0_3_4_wrote_between_ours_stands_between_them() {
+    let environment = TestEnvironment::new();
+    environment.put_by_0_3_4("api", "2016-05-04.03-02-01", ("A", "old"));
+    environment.upload("A=ours\n");
+    for value in ["theirs", "theirs too"] {
+        // A name later than what is there, and not of the future.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        let now = microsecrets::time::Timestamp::now().to_string();
+        let now = now.trim_end_matches('Z').replace('T', ".").replace(':', "-");
+        environment.put_by_0_3_4("api", &now, ("A", value));
+    }
+    assert_eq!(environment.value("A"), "theirs too");
+    const OURS: &str = "2  [TIME]  [SHORT]  [SIZE]  upload  ann@[HOST]\n1  [TIME]  [SHORT]  80  adopted  ann@[HOST]\n";
+    let title = "VERSION  TIME  CHECKSUM  SIZE  KIND  BY  MESSAGE\n";
+    assert_eq!(
+        environment.api(&["history"]).run().table(),
+        format!("{title}-  [TIME]  [SHORT]  87  0.3.4  -\n-  [TIME]  [SHORT]  83  0.3.4  -\n{OURS}")
+    );
+    // The next write takes over what is current, and nothing else.
+    environment.upload("A=ours again\n");
+    assert_eq!(
+        environment.api(&["history"]).run().table(),
+        format!(
+            "{title}4  [TIME]  [SHORT]  [SIZE]  upload  ann@[HOST]\n\
+             3  [TIME]  [SHORT]  87  adopted  ann@[HOST]\n\
+             -  [TIME]  [SHORT]  83  0.3.4  -\n{OURS}"
+        )
+    );
+    // A page that ends between them goes on where it ended.
+    let limited = environment.api(&["history", "--limit", "3"]).run();
+    assert!(
+        limited.table().ends_with("\n-  [TIME]  [SHORT]  83  0.3.4  -\n"),
+        "{}",
+        limited.table()
+    );
+    assert_eq!(
+        limited.stderr,
+        "note: there are older versions: --limit N or --all shows them\n"
+    );
+}
+
+#[test]
 fn what_is_not_there_has_no_history() {
     let environment = TestEnvironment::new();
     environment.upload("A=1\n");

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/fake.rs"]
+mod fake;
 
 use std::fs;
 
@@ -262,6 +264,36 @@ mod promote {
             let shown = environment.did(&["show", "-s", "web", "-f", label]);
             assert!(shown.ends_with(&format!("mode:        {mode:04o}\n")), "{shown}");
         }
+    }
+
+    #[test]
+    fn in_a_bucket_is_encrypted_under_the_other_services_key() {
+        let place = fake::Place::new();
+        let key = place.fake.kms().create_key("microsecrets-web");
+        place.upload("A=1\n");
+        place
+            .microsecrets(&["upload", "-q", "-f", "f"])
+            .stdin([b'x'; 1_200_000].as_slice())
+            .run()
+            .ends(0);
+        place.microsecrets(&["promote", "--to", "web"]).run().ends(0);
+        place.microsecrets(&["promote", "--to", "web", "-f", "f"]).run().ends(0);
+        let keys = place.fake.keys(fake::BUCKET);
+        let of_web: Vec<_> = keys.iter().filter(|key| key.starts_with("services/web/")).collect();
+        assert_eq!(of_web.len(), 6, "{of_web:?}");
+        for name in keys {
+            let object = place.fake.object(fake::BUCKET, &name).unwrap();
+            let expected = if name.starts_with("services/web/") {
+                &key
+            } else {
+                &place.key
+            };
+            let strict_fake::Sse::Kms { key, .. } = object.attributes.sse else {
+                panic!("{name} is not under a key")
+            };
+            assert_eq!(key, *expected, "{name}");
+        }
+        place.microsecrets(&["get", "A", "-s", "web"]).run().prints("1");
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn a_value_is_read_from_a_file() {
         &["A", "--from-file", "nosuch"],
         "",
         1,
-        "error: cannot read nosuch\n  caused by: No such file or directory (os error 2)\n",
+        "error: cannot read nosuch\n  caused by: No such file or directory (os error 2)\nhint: check its path\n",
     );
 }
 
@@ -518,81 +518,5 @@ mod unset {
         environment.upload("A=1\n");
         environment.did(&["unset", "A"]);
         assert_eq!(environment.did(&["download"]), "{}\n");
-    }
-}
-
-mod if_version {
-    use super::*;
-
-    /// The commands that write, at version 2 of an environment where `A` is `2`.
-    const WRITERS: [&[&str]; 5] = [
-        &["set", "A"],
-        &["unset", "A"],
-        &["upload"],
-        &["rollback", "1", "--yes"],
-        &["delete", "--yes"],
-    ];
-
-    fn at_version_2() -> TestEnvironment {
-        let environment = TestEnvironment::new();
-        environment.upload("A=1\n");
-        environment.upload("A=2\n");
-        environment
-    }
-
-    #[test]
-    fn writes_when_it_is_the_one() {
-        for writer in WRITERS {
-            let environment = at_version_2();
-            let arguments = [writer, &["--if-version", "2"]].concat();
-            environment.api(&arguments).stdin("A=3").run().ends(0);
-            assert_eq!(environment.number(), 3, "{writer:?}");
-        }
-    }
-
-    #[test]
-    fn writes_nothing_when_another_one_is_current() {
-        let environment = at_version_2();
-        let before = environment.store();
-        for writer in WRITERS {
-            for wanted in ["0", "1", "3"] {
-                let arguments = [writer, &["--if-version", wanted]].concat();
-                let run = environment.api(&arguments).stdin("A=3").run();
-                run.ends(4);
-                let said = format!(
-                    "error: the environment of api is expected at version {wanted}, but version 2 is current\n\
-                     hint: look with `microsecrets history` and `microsecrets diff`, then decide again\n"
-                );
-                assert!(run.stderr.ends_with(&said), "{writer:?} {}", run.stderr);
-                assert_eq!(run.raw_stdout(), "");
-            }
-        }
-        assert!(environment.store() == before);
-    }
-
-    #[test]
-    fn of_zero_writes_only_the_first() {
-        for writer in [&["set", "A"][..], &["upload"]] {
-            let environment = TestEnvironment::new();
-            let arguments = [writer, &["--if-version", "0"]].concat();
-            environment.api(&arguments).stdin("A=1").run().ends(0);
-            environment.api(&arguments).stdin("A=2").run().ends(4);
-            assert_eq!(environment.number(), 1);
-        }
-        let environment = TestEnvironment::new();
-        set(&environment, &["A", "--if-version", "1"], "1").fails(
-            4,
-            "error: the environment of api is expected at version 1, but there is none\n\
-             hint: look with `microsecrets history` and `microsecrets diff`, then decide again\n",
-        );
-    }
-
-    /// Two scripts that saw the same version: the one that comes second is told.
-    #[test]
-    fn lets_one_of_two_scripts_through() {
-        let environment = at_version_2();
-        set(&environment, &["B", "--if-version", "2"], "first").ends(0);
-        set(&environment, &["C", "--if-version", "2"], "second").ends(4);
-        assert_eq!(environment.variables(), "A=2\nB=first\n");
     }
 }

@@ -380,7 +380,14 @@ impl SignedRecord {
     /// Reads record and signature from the beginning of `bytes` and answers what follows them.
     fn parse_prefix(bytes: &[u8]) -> Result<(Self, &[u8]), RecordError> {
         let (line, rest) = split_line(bytes, MAX_RECORD)?;
-        let (signature, rest) = split_line(rest, MAX_SIGNATURE_LINE)?;
+        // No white space around it: these bytes are what is signed.
+        if !line.starts_with(b"{") || !line.ends_with(b"}") {
+            return Err(RecordError::Malformed);
+        }
+        let (signature, rest) = split_line(rest, MAX_SIGNATURE_LINE).map_err(|error| match error {
+            RecordError::TooLong { .. } => RecordError::SignatureEncoding,
+            error => error,
+        })?;
         let record = Record::parse(line)?;
         let signature = Signature::parse_line(signature)?;
         let line = String::from_utf8(line.to_vec()).map_err(|_| RecordError::Malformed)?;

@@ -197,6 +197,23 @@ fn a_record_too_long_to_be_signed_is_not_written() {
 }
 
 #[test]
+fn a_signature_too_long_is_told_as_such() {
+    let mut bytes = head().entry().line().to_vec();
+    bytes.extend_from_slice(&[b"\n", &[b'A'; 400][..], b"\n"].concat());
+    assert_eq!(SignedRecord::parse(&bytes), Err(RecordError::SignatureEncoding));
+}
+
+/// The bytes of the line are what is signed: nothing is read around the object.
+#[test]
+fn white_space_around_a_record_is_refused() {
+    let line = String::from_utf8(head().entry().line().to_vec()).expect("text");
+    for odd in [format!("{line}\r"), format!(" {line}"), format!("{line} ")] {
+        let bytes = format!("{odd}\n-\n");
+        assert_eq!(SignedRecord::parse(bytes.as_bytes()), Err(RecordError::Malformed));
+    }
+}
+
+#[test]
 fn kinds_survive_being_written_and_read() {
     let service: ServiceName = "stage".parse().expect("a service");
     let number = VersionRef::Number(Number::new(7).expect("a number"));

@@ -6,7 +6,7 @@ use microsecrets::record::{ChangeKind, State};
 
 use crate::args::{ItemArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
-use crate::error::CliError;
+use crate::error::{CliError, file_option};
 use crate::publish::{PublishArgs, confirmed};
 use crate::ui;
 
@@ -43,8 +43,11 @@ pub(crate) async fn run(args: &DeleteArgs) -> Result<(), CliError> {
         ui::warn("0.3.4 does not know deletions: it keeps starting the last version there is");
     }
     let done = match published.unchanged {
-        true => "Nothing changed, it is deleted already:",
-        false => "Successfully deleted (`microsecrets rollback previous` brings it back):",
+        true => "Nothing changed, it is deleted already:".to_owned(),
+        false => {
+            let file = file_option(&item);
+            format!("Successfully deleted (`microsecrets rollback {file}previous` brings it back):")
+        }
     };
-    args.publish.print(&published, done)
+    args.publish.print(&published, &done)
 }

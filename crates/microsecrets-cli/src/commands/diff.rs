@@ -7,6 +7,7 @@ use microsecrets::item::{Facts, VersionSpec};
 use microsecrets::layout::Item;
 use microsecrets::name::ServiceName;
 use microsecrets::secret::SecretString;
+use microsecrets::text::escaped;
 use zeroize::Zeroizing;
 
 use crate::args::{Format, ServiceArgs, StoreArgs};
@@ -80,7 +81,7 @@ pub(crate) fn print(difference: &Difference<'_>, format: Format, values: bool) -
     for (position, (name, change)) in difference.changes().enumerate() {
         let name = ui::variable_at(name, position);
         let shown = |value: &SecretString| match values {
-            true => Zeroizing::new(format!("={}", value.expose())),
+            true => Zeroizing::new(format!("={}", escaped(value.expose()))),
             false => Zeroizing::new(String::new()),
         };
         match change {

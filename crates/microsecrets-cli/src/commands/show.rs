@@ -5,7 +5,7 @@ use microsecrets::document::Variables;
 use microsecrets::item::{Facts, VersionContent};
 use microsecrets::layout::Item;
 use microsecrets::secret::SecretString;
-use microsecrets::text::shown;
+use microsecrets::text::{escaped, shown};
 
 use crate::args::{AtArgs, Format, ItemArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
@@ -76,7 +76,7 @@ fn print(item: &Item, facts: &Facts, variables: Option<&Variables>, values: bool
     for (position, (name, value)) in variables.iter().flat_map(|variables| variables.iter()).enumerate() {
         let name = ui::variable_at(name, position);
         match values {
-            true => ui::print_line(zeroize::Zeroizing::new(format!("  {name}={}", value.expose())).as_str())?,
+            true => ui::print_line(zeroize::Zeroizing::new(format!("  {name}={}", escaped(value.expose()))).as_str())?,
             false => ui::print_line(format_args!("  {name}"))?,
         }
     }

@@ -162,8 +162,9 @@ fn is_current(base: &Base<'_>, input: &Input) -> bool {
         Input::Environment(variables) => base
             .document()
             .is_some_and(|document| document.variables.same_as(variables)),
+        // What is there is published again when its bytes were lost.
         Input::File { checksum, size, .. } => base.record().is_some_and(|record| {
-            record.state == State::Live && record.checksum() == *checksum && record.size == *size
+            base.has_bytes() && record.state == State::Live && record.checksum() == *checksum && record.size == *size
         }),
     }
 }

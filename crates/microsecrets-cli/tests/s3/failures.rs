@@ -1,10 +1,12 @@
 //! What people see when AWS says no, or nothing: what was asked of what, the code and the request, and what to do.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use strict_fake::{Bucket, Failure, Fault};
 
 use crate::common::Run;
+use crate::common::canary::Canary;
 use crate::{BUCKET, Place, WITH_ENV};
 
 /// Reading and writing fail alike: with the status of a kind of failure, its status of `with-env`, and these words after
@@ -114,6 +116,87 @@ mod credentials {
         everything_fails(&place, wrong_token, [5, 123], &said("InvalidToken"));
     }
 
+    /// As from a file with CRLF line ends.
+    #[test]
+    fn cannot_be_sent() {
+        let place = Place::with_environment();
+        for (variable, fault) in [
+            (
+                "AWS_ACCESS_KEY_ID",
+                "access key holds a character that no header can carry",
+            ),
+            (
+                "AWS_SESSION_TOKEN",
+                "session token holds a character that no header can carry",
+            ),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                "secret access key holds a character that none ever has",
+            ),
+        ] {
+            everything_fails(
+                &place,
+                |run| run.env(variable, "AKIA\r"),
+                [5, 123],
+                &format!(
+                    "  caused by: get services/api/head/environment: the credentials are not valid\n  \
+                       caused by: the {fault}\n\
+                     hint: look at the line ends of the file that the variables come from: with CRLF, each value ends \
+                     with a carriage return\n"
+                ),
+            );
+        }
+        assert!(place.fake.requests().is_empty());
+    }
+
+    /// A run whose credentials are a program's.
+    fn of_a_program(place: &Place, run: Run, program: &str) -> Run {
+        let config = place
+            .machine
+            .write("config", format!("[default]\ncredential_process = {program}\n"));
+        run.without_env("AWS_ACCESS_KEY_ID")
+            .without_env("AWS_SECRET_ACCESS_KEY")
+            .env("AWS_CONFIG_FILE", config)
+    }
+
+    #[test]
+    fn are_waited_for_no_longer_than_said() {
+        let place = Place::with_environment();
+        let began = Instant::now();
+        for (arguments, status) in [
+            (&["with-env", "--timeout", "1", "-a", "--", "touch", "started"][..], 124),
+            (&["download", "--timeout", "1"], 7),
+        ] {
+            let run = of_a_program(
+                &place,
+                place.microsecrets(arguments),
+                "exec sleep 9 2>&1 <&- >/dev/null",
+            );
+            place.assert_fails(
+                &run.run(),
+                status,
+                "error: cannot read the environment of api\n  \
+                   caused by: get services/api/head/environment: no answer for 1 s\n  \
+                   caused by: credentials were waited for\n\
+                 hint: check the network, or wait longer with --timeout\n",
+            );
+        }
+        assert!(!place.started());
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn of_a_program_that_fails_are_not_shown() {
+        let place = Place::with_environment();
+        let canary = Canary::new();
+        let program = format!("sh -c \"echo '{}' >&2; exit 3\"", canary.text);
+        let outcome = of_a_program(&place, place.microsecrets(&["download", "-v"]), &program).run();
+        canary.is_not_in(&outcome);
+        outcome.ends(5);
+        let said = place.said(&outcome);
+        assert!(said.contains("exited with code exit status: 3\nhint: "), "{said}");
+    }
+
     #[test]
     fn are_of_a_machine_with_a_wrong_clock() {
         let place = Place::with_environment();
@@ -128,6 +211,81 @@ mod credentials {
                  hint: set this machine's clock; the store accepts 15 minutes\n",
             );
         }
+    }
+}
+
+mod settings {
+    use super::*;
+
+    /// They are refused before anything is sent.
+    #[track_caller]
+    fn are_refused(equip: impl Fn(Run) -> Run, said: &str) {
+        let place = Place::with_environment();
+        place.assert_fails(&equip(place.microsecrets(&WITH_ENV)).run(), 125, said);
+        place.assert_fails(&equip(place.microsecrets(&["upload"])).stdin("A=2\n").run(), 2, said);
+        assert!(!place.started() && place.fake.requests().is_empty());
+    }
+
+    #[test]
+    fn that_are_no_endpoint() {
+        for endpoint in [
+            "ftp://x",
+            "http://[::1",
+            "127.0.0.1:1",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:1/path?x=1#y",
+        ] {
+            are_refused(
+                |run| run.env("MICROSECRETS_ENDPOINT", endpoint),
+                "error: open endpoint: it is not https://HOST or https://HOST:PORT\n\
+                 hint: say https://HOST or https://HOST:PORT; http:// only for this machine\n",
+            );
+        }
+        let place = Place::with_environment();
+        let outcome = place.microsecrets(&["list", "--endpoint", ""]).run();
+        outcome.ends(2);
+        assert!(
+            place.said(&outcome).contains("hint: say https://HOST or"),
+            "{}",
+            place.said(&outcome)
+        );
+    }
+
+    #[test]
+    fn that_are_no_region() {
+        are_refused(
+            |run| run.env("MICROSECRETS_REGION", "x/y"),
+            "error: open region: a region's name has lower-case letters, digits and hyphens\n\
+             hint: say a region such as eu-west-1\n",
+        );
+        are_refused(
+            |run| run.without_env("MICROSECRETS_REGION").env("AWS_REGION", "us-east-1\r"),
+            "error: open region of AWS_REGION or AWS_DEFAULT_REGION: a region's name has lower-case letters, digits and \
+             hyphens\n\
+             hint: say a region such as eu-west-1; from a file with CRLF line ends, a variable ends with a carriage \
+             return\n",
+        );
+    }
+
+    #[test]
+    fn that_are_no_proxy() {
+        are_refused(
+            |run| run.env("HTTPS_PROXY", "socks5://ann:hunter2@proxy:1080"),
+            "error: open proxy: its URL is not http://HOST:PORT or https://HOST:PORT\nhint: check HTTPS_PROXY\n",
+        );
+    }
+
+    #[test]
+    fn that_are_no_bundle_of_certificates() {
+        let place = Place::with_environment();
+        let empty = place.machine.write("empty.pem", "no certificate\n");
+        let run = place.microsecrets(&["list"]).env("AWS_CA_BUNDLE", empty);
+        place.assert_fails(
+            &run.run(),
+            2,
+            "error: open [DIR]/empty.pem: the file of certificates to trust holds none that can be used\n\
+             hint: check AWS_CA_BUNDLE: it names a file of certificates in PEM\n",
+        );
     }
 }
 
@@ -371,6 +529,27 @@ mod answers {
             "  caused by: get services/api/head/environment: malformed answer: it has no ETag\n\
              hint: something else may have answered in the store's place: check the endpoint and the proxy\n",
         );
+    }
+
+    #[test]
+    fn are_those_of_something_else() {
+        for status in [302, 400, 404] {
+            let answer = Failure::Answer {
+                status,
+                content_type: "text/html",
+                body: b"<html>hello</html>".to_vec(),
+            };
+            everything_fails(
+                &always(answer),
+                unchanged,
+                [1, 125],
+                &format!(
+                    "  caused by: get services/api/head/environment: unexpected answer {status}\n\
+                     hint: something else may have answered: look whether the endpoint is an S3 service, and at the \
+                     proxy\n"
+                ),
+            );
+        }
     }
 
     #[test]

@@ -77,17 +77,25 @@ impl FileBytes {
 }
 
 /// What the current version is to who decides about the next one.
-pub struct Base<'b>(pub(super) Option<&'b FetchedHead>);
+pub struct Base<'b> {
+    pub(super) head: Option<&'b FetchedHead>,
+    pub(super) has_bytes: bool,
+}
 
 impl Base<'_> {
     /// The current version's record, a deletion's too; `None` when the item is new.
     pub fn record(&self) -> Option<&Record> {
-        self.0.map(FetchedHead::record)
+        self.head.map(FetchedHead::record)
     }
 
     /// The current environment; `None` for files, for a deletion and for a new item.
     pub fn document(&self) -> Option<&Document> {
-        self.0.and_then(|head| head.document.as_ref())
+        self.head.and_then(|head| head.document.as_ref())
+    }
+
+    /// Whether the current version's bytes are there. Those of a large file can be lost; others are in the head.
+    pub fn has_bytes(&self) -> bool {
+        self.has_bytes
     }
 }
 

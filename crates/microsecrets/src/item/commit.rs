@@ -86,7 +86,11 @@ impl<'a> Writer<'a> {
             let Attempt::Done(ground) = self.ground(&mut so_far).await? else {
                 continue;
             };
-            let change = match decide(&Base(ground.head.as_ref()))? {
+            let base = Base {
+                head: ground.head.as_ref(),
+                has_bytes: self.has_bytes(&ground).await?,
+            };
+            let change = match decide(&base)? {
                 Decision::Commit(change) => change,
                 Decision::Keep => {
                     let entry = ground.head.map(|head| head.head.into_parts().0);
@@ -107,6 +111,17 @@ impl<'a> Writer<'a> {
             }
         }
         Err(self.busy())
+    }
+
+    /// Whether the bytes of the base are there: only those of a large file may have been lost.
+    async fn has_bytes(&self, ground: &Ground) -> Result<bool, ItemError> {
+        match ground.head.as_ref().map(FetchedHead::record) {
+            Some(record) if is_live(record) && !record.inline => {
+                let key = self.access.item.version_key(&record.name);
+                Ok(self.access.author(&key).await? != WrittenBy::Nobody)
+            }
+            _ => Ok(true),
+        }
     }
 
     pub(super) fn busy(&self) -> ItemError {

@@ -139,6 +139,10 @@ fn is_denial(error: &io::Error) -> bool {
     )
 }
 
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A failure before it is known which operation on which key it ends.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -175,6 +179,14 @@ impl Fault {
             source: Some(source.into()),
             ..self
         }
+    }
+
+    /// A rename that failed. Where the system says that it was not allowed or had no room, nothing has happened; any other
+    /// error does not prove that: NFS may repeat a rename whose answer was lost.
+    pub(super) fn of_rename(error: FolderError) -> Self {
+        let is_certain = matches!(&error, FolderError::Io { source, .. } if is_denial(source) || is_no_room(source));
+        let fault = Self::from(error);
+        if is_certain { fault } else { fault.after_the_fact() }
     }
 
     /// What was asked for has happened, but a power failure may still undo it.

@@ -12,7 +12,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -193,7 +193,8 @@ pub(super) fn create_folders(path: &Path) -> io::Result<()> {
         (created, _) => created,
     };
     match created {
-        Ok(()) => {}
+        // Whatever the umask says: its owner must be able to open it.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(error),
     }
@@ -216,7 +217,9 @@ fn fingerprint(recipient: &x25519::Recipient) -> String {
 /// The identity in a file whose public key has this fingerprint.
 fn identity(path: &Path, wanted: &str) -> Result<x25519::Identity, FolderError> {
     let path_buf = || path.to_owned();
-    let mut file = match File::open(path) {
+    // A pipe that lies there would be waited for.
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let mut file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(FolderError::IdentityMissing { path: path_buf() });

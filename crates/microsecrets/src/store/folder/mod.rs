@@ -240,10 +240,7 @@ impl FolderStore {
         let lock = Lock::acquire(&own, self.timeout).await?;
         self.check(key, &request.condition)?;
         let folder = self.root.make_below(key.folders())?;
-        // From here on an error does not prove that nothing happened: NFS may repeat a rename whose answer was lost.
-        temporary
-            .persist(&folder, key.name())
-            .map_err(|error| Fault::from(error).after_the_fact())?;
+        temporary.persist(&folder, key.name()).map_err(Fault::of_rename)?;
         folder.sync().map_err(|error| Fault::from(error).after_the_fact())?;
         drop(lock);
         Ok(Stored {

@@ -158,7 +158,12 @@ impl Folder {
             return Ok(folder);
         }
         match rustix::fs::mkdirat(&self.handle, name, FOLDER_MODE) {
-            Ok(()) => self.sync()?,
+            Ok(()) => {
+                // Whatever the umask says: its owner must be able to open it.
+                let mode = rustix::fs::chmodat(&self.handle, name, FOLDER_MODE, AtFlags::empty());
+                mode.map_err(|error| failed("make the folder", self.path_of(name), error))?;
+                self.sync()?;
+            }
             // Somebody else was faster, or a file is there: opening it will tell.
             Err(Errno::EXIST) => {}
             Err(error) => return Err(failed("make the folder", self.path_of(name), error)),
