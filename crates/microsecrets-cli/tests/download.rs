@@ -108,7 +108,7 @@ mod environment {
             .fails(
                 1,
                 "error: cannot write to standard output\n\
-             \x20 caused by: No space left on device (os error 28)\n",
+             \x20 caused by: No space left on device (os error 28)\nhint: make room, or raise the limit (`ulimit -f`, quota)\n",
             );
     }
 }
@@ -413,7 +413,7 @@ mod placing_a_file {
         outcome.fails(
             1,
             "error: cannot write small/here\n\
-             \x20 caused by: No space left on device (os error 28)\n",
+             \x20 caused by: No space left on device (os error 28)\nhint: make room, or raise the limit (`ulimit -f`, quota)\n",
         );
     }
 }

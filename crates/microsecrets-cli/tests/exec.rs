@@ -442,7 +442,7 @@ mod refusals {
         rustix::fs::chown(environment.path("closed"), Some(rustix::fs::Uid::ROOT), None).ok();
         with_env(&environment, &["closed/tool"]).fails(
             126,
-            "error: closed/tool cannot be run\n  caused by: Permission denied (os error 13)\n",
+            "error: closed/tool cannot be run\n  caused by: Permission denied (os error 13)\nhint: check who owns it, and the rights of this user\n",
         );
     }
 }

@@ -157,12 +157,12 @@ fn an_input_that_cannot_be_read_is_named() {
         .fails(
             1,
             "error: cannot read nosuch.txt\n\
-         \x20 caused by: No such file or directory (os error 2)\n",
+         \x20 caused by: No such file or directory (os error 2)\nhint: check its path\n",
         );
     environment.microsecrets(&["upload", "-s", "api", "."]).run().fails(
         1,
         "error: cannot read .\n\
-         \x20 caused by: Is a directory (os error 21)\n",
+         \x20 caused by: Is a directory (os error 21)\nhint: name a file in it\n",
     );
     let folder = File::open(environment.path("")).unwrap();
     environment
@@ -172,7 +172,7 @@ fn an_input_that_cannot_be_read_is_named() {
         .fails(
             1,
             "error: cannot read standard input\n\
-         \x20 caused by: Is a directory (os error 21)\n",
+         \x20 caused by: Is a directory (os error 21)\nhint: it is a folder: give a file\n",
         );
 }
 

@@ -215,7 +215,7 @@ fn no_room_for_a_large_standard_input_is_said() {
     upload.stdin(vec![7; 9 * MIB]).run().fails(
         1,
         "error: cannot read standard input\n\
-         \x20 caused by: No such file or directory (os error 2)\n",
+         \x20 caused by: No such file or directory (os error 2)\nhint: what is too large for memory is kept, encrypted, in a temporary file: check TMPDIR\n",
     );
 }
 

@@ -197,7 +197,7 @@ fn a_path_into_a_folder_that_is_closed_is_refused() {
         &["-f", "tls.pem:closed/here"],
         125,
         "error: cannot write closed/here\n\
-         \x20 caused by: Permission denied (os error 13)\n",
+         \x20 caused by: Permission denied (os error 13)\nhint: check who owns it, and the rights of this user\n",
     );
 }
 

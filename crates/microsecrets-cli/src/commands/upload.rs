@@ -214,7 +214,14 @@ fn open(path: &Path) -> Result<File, CliError> {
 
 fn cannot_read(path: Option<&Path>, error: &io::Error) -> CliError {
     let what = path.map_or_else(|| "standard input".to_owned(), shown_path);
-    CliError::new(Status::Failure, format!("cannot read {what}")).caused_by(error)
+    let failed = CliError::new(Status::Failure, format!("cannot read {what}"));
+    match path {
+        // What can be open and not be read is a folder.
+        None if error.kind() == io::ErrorKind::IsADirectory => failed.hint("it is a folder: give a file"),
+        Some(_) => failed,
+        None => failed.hint("what is too large for memory is kept, encrypted, in a temporary file: check TMPDIR"),
+    }
+    .caused_by(error)
 }
 
 fn read_environment(args: &UploadArgs) -> Result<Input, CliError> {

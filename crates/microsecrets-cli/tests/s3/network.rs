@@ -80,8 +80,9 @@ fn a_bundle_that_holds_nothing_is_named() {
     let run = place.microsecrets(&["list"]).env("AWS_CA_BUNDLE", empty);
     place.assert_fails(
         &run.run(),
-        1,
-        "error: open [DIR]/empty.pem: the file of certificates to trust holds none that can be used\n",
+        2,
+        "error: open [DIR]/empty.pem: the file of certificates to trust holds none that can be used\n\
+         hint: check AWS_CA_BUNDLE: it names a file of certificates in PEM\n",
     );
     let run = place.microsecrets(&["list"]).env("AWS_CA_BUNDLE", "/does/not/exist");
     place.assert_fails(

@@ -1,5 +1,5 @@
 //! Credentials by the SDK's chain, which is built only when the environment has none, and asked before a request's time
-//! begins to run.
+//! begins to run, for as long as a request may take. What it answers is checked here: the SDK panics on some of it.
 
 use std::error::Error as _;
 use std::fmt;
@@ -20,6 +20,21 @@ use super::{AwsSettings, Client};
 /// Credentials that expire this soon are asked for again.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// Credentials with a character that no request can carry, or that none ever has. Says which part, never what it is.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the {part} holds a character that {fault}")]
+pub(super) struct Unusable {
+    part: &'static str,
+    fault: &'static str,
+}
+
+/// Credentials that did not come in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("credentials were waited for")]
+pub(super) struct Overdue {
+    pub(super) waited: Duration,
+}
+
 /// The credentials that all requests are signed with. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Credentials(Arc<Inner>);
@@ -28,6 +43,8 @@ struct Inner {
     /// Named by the caller: its credentials and no others.
     profile: Option<String>,
     http: Client,
+    /// How long they may take to come.
+    patience: Duration,
     place: OnceLock<Place>,
     held: Mutex<Held>,
 }
@@ -53,6 +70,7 @@ impl Credentials {
         Self(Arc::new(Inner {
             profile: settings.profile.clone(),
             http,
+            patience: settings.retry.timeout,
             place: OnceLock::new(),
             held: Mutex::new(Held {
                 credentials: given,
@@ -70,11 +88,23 @@ impl Credentials {
         });
     }
 
-    /// The credentials, from the environment or, once, from the chain.
+    /// The credentials, and nothing that cannot be sent, before the time is up.
+    ///
+    /// The time is all that bounds a `credential_process`: it is not killed when the time is up, and one that floods its
+    /// output fills the memory until then.
     pub(super) async fn load(&self) -> provider::Result {
+        let waited = self.0.patience;
+        match tokio::time::timeout(waited, self.find()).await {
+            Ok(found) => found,
+            Err(_) => Err(CredentialsError::provider_error(Overdue { waited })),
+        }
+    }
+
+    /// The credentials, from the environment or, once, from the chain.
+    async fn find(&self) -> provider::Result {
         let mut held = self.0.held.lock().await;
         if let Some(credentials) = held.credentials.as_ref().filter(|credentials| is_fresh(credentials)) {
-            return Ok(credentials.clone());
+            return checked(credentials.clone());
         }
         let credentials = match &held.chain {
             Some(chain) => chain.provide_credentials().await?,
@@ -89,6 +119,7 @@ impl Credentials {
                 found => found?,
             },
         };
+        let credentials = checked(credentials)?;
         held.credentials = Some(credentials.clone());
         Ok(credentials)
     }
@@ -137,6 +168,25 @@ impl Credentials {
                 SharedCredentialsProvider::new(builder.build().await)
             }
         }
+    }
+}
+
+/// Refuses what the SDK panics on, or sends again and again. A secret is not sent, but one with a line's end is as wrong.
+fn checked(credentials: aws_credential_types::Credentials) -> provider::Result {
+    let fits = |text: &str| http::HeaderValue::from_str(text).is_ok();
+    let no_header = "no header can carry";
+    let unusable = if !fits(credentials.access_key_id()) {
+        Some(("access key", no_header))
+    } else if !credentials.session_token().is_none_or(fits) {
+        Some(("session token", no_header))
+    } else if credentials.secret_access_key().contains(char::is_control) {
+        Some(("secret access key", "none ever has"))
+    } else {
+        None
+    };
+    match unusable {
+        Some((part, fault)) => Err(CredentialsError::invalid_configuration(Unusable { part, fault })),
+        None => Ok(credentials),
     }
 }
 

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 
+use super::credentials::{Overdue, Unusable};
 use super::http::Insecure;
 use crate::store::{Denial, ErrorKind, Operation, StoreError};
 
@@ -268,10 +269,18 @@ pub(super) fn from_credentials(asked: &Asked, error: &CredentialsError) -> Store
     if find::<Insecure>(cause).is_some() {
         return attach(asked.error(ErrorKind::InsecureEndpoint), cause);
     }
+    if let Some(unusable) = find::<Unusable>(cause) {
+        return attach(asked.error(ErrorKind::InvalidCredentials), Some(unusable));
+    }
+    if let Some(overdue) = find::<Overdue>(cause) {
+        let seconds = overdue.waited.as_secs();
+        return attach(asked.error(ErrorKind::TimedOut { seconds }), Some(overdue));
+    }
     let unreachable = find::<ConnectorError>(cause).is_some_and(|error| error.is_io() || error.is_timeout());
     let kind = match error {
         CredentialsError::CredentialsNotLoaded(_) => ErrorKind::NoCredentials,
-        _ if texts(cause).iter().any(|text| tells_of_an_end(text)) => ErrorKind::ExpiredCredentials,
+        // Also by what is not shown: a program's own words.
+        _ if chain(cause).any(|error| tells_of_an_end(&said(error))) => ErrorKind::ExpiredCredentials,
         _ if unreachable => ErrorKind::Unavailable,
         _ => ErrorKind::NoCredentials,
     };
@@ -291,14 +300,13 @@ fn broke_off(cause: Option<&(dyn Error + 'static)>) -> bool {
     find::<hyper::Error>(cause).is_some() || find::<std::io::Error>(cause).is_some()
 }
 
-fn find<'a, E: Error + 'static>(mut cause: Option<&'a (dyn Error + 'static)>) -> Option<&'a E> {
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = beneath(error);
-    }
-    None
+fn find<'a, E: Error + 'static>(cause: Option<&'a (dyn Error + 'static)>) -> Option<&'a E> {
+    chain(cause).find_map(|error| error.downcast_ref())
+}
+
+/// An error and all that lies beneath it.
+fn chain<'a>(cause: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(cause, |error| beneath(*error))
 }
 
 /// The next cause. An `io::Error` names its payload's cause and skips the payload.
@@ -325,27 +333,38 @@ fn attach(error: StoreError, cause: Option<&(dyn Error + 'static)>) -> StoreErro
     }
 }
 
-fn texts(mut cause: Option<&(dyn Error + 'static)>) -> Vec<String> {
+fn texts(cause: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
-    while let Some(error) = cause {
-        let text = if let Some(meta) = error.downcast_ref::<ErrorMetadata>() {
-            clean(&match (meta.code(), meta.message()) {
-                (Some(code), Some(message)) => format!("{code}: {message}"),
-                (code, message) => code.or(message).unwrap_or_default().to_owned(),
-            })
-        } else if let Some(chain) = error.downcast_ref::<ProviderChainError<CredentialsError>>() {
-            providers_tried(chain)
-        } else {
-            // Where to read about it in the documents of a library is of no use to people.
-            let text = error.to_string();
-            clean(text.split(": https://docs.rs").next().unwrap_or_default())
-        };
+    for error in chain(cause) {
+        let text = clean(without_secrets(&said(error)));
         if !text.is_empty() && !says_nothing(&text) && !texts.iter().any(|other| other.contains(&text)) {
             texts.push(text);
         }
-        cause = beneath(error);
     }
     texts
+}
+
+/// What one error says, which may hold more than is for people to see.
+fn said(error: &(dyn Error + 'static)) -> String {
+    if let Some(meta) = error.downcast_ref::<ErrorMetadata>() {
+        match (meta.code(), meta.message()) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (code, message) => code.or(message).unwrap_or_default().to_owned(),
+        }
+    } else if let Some(chain) = error.downcast_ref::<ProviderChainError<CredentialsError>>() {
+        providers_tried(chain)
+    } else {
+        error.to_string()
+    }
+}
+
+/// A text up to where the SDK quotes what had credentials in hand, which may have said them: a `credential_process`'s
+/// standard error, a piece of JSON that is not as it should be. Nor is it of use to people where to read about an error in
+/// the documents of a library.
+fn without_secrets(text: &str) -> &str {
+    [". Stderr:", ", found: ", ": https://docs.rs"]
+        .iter()
+        .fold(text, |text, quotation| text.split(quotation).next().unwrap_or_default())
 }
 
 /// Every provider of credentials that was asked, and why it has none.

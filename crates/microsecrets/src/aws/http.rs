@@ -224,11 +224,17 @@ impl GatedConnector {
 pub(super) fn check_endpoint(endpoint: &str, insecure: bool) -> Result<(), StoreError> {
     let unusable = || invalid("endpoint", "it is not https://HOST or https://HOST:PORT");
     let uri: Uri = endpoint.parse().map_err(|_| unusable())?;
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(unusable)?;
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
+    let authority = uri.authority().ok_or_else(unusable)?;
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host).ok_or_else(unusable)?;
+    // What the client would leave out, or keep trying: a fragment, which the URI no longer has, or port 99999.
+    let plain = !host.is_empty()
+        && !authority.as_str().contains('@')
+        && (port.is_empty() || authority.port_u16().is_some_and(|port| port != 0))
+        && matches!(uri.path(), "" | "/")
+        && uri.query().is_none()
+        && !endpoint.contains('#');
+    if !plain {
         return Err(unusable());
     }
     match uri.scheme_str() {
@@ -363,7 +369,20 @@ mod tests {
             "ftp://s3.example.com",
             "https://",
             "https://user:secret@host",
+            "https://host:80@host:80",
             "/path",
+            "127.0.0.1:1",
+            "http://[::1",
+            "http://[::1]x",
+            "http://127.0.0.1:",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:port",
+            "http://127.0.0.1:1/path",
+            "http://127.0.0.1:1//",
+            "http://127.0.0.1:1?x=1",
+            "http://127.0.0.1:1/#y",
+            "https://host#y",
         ] {
             let error = check_endpoint(bad, true).expect_err(bad);
             assert!(matches!(error.kind, ErrorKind::InvalidSetting(_)), "{bad}");

@@ -26,7 +26,7 @@ use aws_config::SdkConfig;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::imds::region::ImdsRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
@@ -111,7 +111,7 @@ impl Aws {
         let http = Http::new(&settings)?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.client(Reach::Metadata))
-            .region(region(&settings, &http)?);
+            .region(region(&settings, &http).await?);
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
         }
@@ -176,7 +176,7 @@ impl Aws {
     }
 
     /// Has credentials at hand, so that no request's time-out runs while they are looked for: a `credential_process` may
-    /// wait for a person.
+    /// wait for a person, for as long as a request may take.
     pub(crate) async fn authenticate(&self, asked: &Asked) -> Result<(), StoreError> {
         match self.0.credentials.load().await {
             Ok(_) => Ok(()),
@@ -187,20 +187,28 @@ impl Aws {
 
 /// Where the region comes from: a setting, the environment, the profile, the instance (which is waited for a second), or
 /// else the one it always was.
-fn region(settings: &AwsSettings, http: &Http) -> Result<RegionProviderChain, StoreError> {
+async fn region(settings: &AwsSettings, http: &Http) -> Result<Region, StoreError> {
     if let Some(region) = &settings.region {
-        return Ok(RegionProviderChain::first_try(checked_region(region)?));
+        return checked_region(region);
     }
     let config = ProviderConfig::without_region().with_http_client(http.client(Reach::Metadata));
     let mut profile = ProfileFileRegionProvider::builder().configure(&config);
     if let Some(name) = &settings.profile {
         profile = profile.profile_name(name);
     }
-    let instance = ImdsRegionProvider::builder().configure(&config).build();
-    Ok(RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(profile.build())
-        .or_else(instance)
-        .or_else(Region::from_static(DEFAULT_REGION)))
+    let (region, whence) = if let Some(region) = EnvironmentVariableRegionProvider::new().region().await {
+        (region, "AWS_REGION or AWS_DEFAULT_REGION")
+    } else if let Some(region) = profile.build().region().await {
+        (region, "the profile")
+    } else if let Some(region) = ImdsRegionProvider::builder().configure(&config).build().region().await {
+        (region, "the instance")
+    } else {
+        return Ok(Region::from_static(DEFAULT_REGION));
+    };
+    checked_region(region.as_ref()).map_err(|error| StoreError {
+        subject: format!("region of {whence}"),
+        ..error
+    })
 }
 
 /// A region that can be a part of a host name, and nothing else.

@@ -10,7 +10,7 @@
 use super::change::{Base, Committed, Decision, OnConflict, Outcome};
 use super::listing::{Beyond, WrittenBy};
 use super::settle::Settled;
-use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, Note, Rival, Why, is_live, replacing};
+use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, Note, Rival, is_live, replacing};
 use crate::keys::Keys;
 use crate::name::VersionName;
 use crate::record::{ChangeKind, Head, Record};
@@ -125,11 +125,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn busy(&self) -> ItemError {
-        ItemError::Busy {
-            item: self.access.item.clone(),
-            attempts: MAX_ATTEMPTS,
-            why: Why::Changed,
-        }
+        self.access.changing()
     }
 
     pub(super) fn unknown(&self, record: &Record, source: StoreError) -> ItemError {

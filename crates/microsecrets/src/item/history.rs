@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::listing::{AT_ONCE, Listed, WrittenBy};
 use super::newest::Newest;
-use super::{Access, FetchedHead, ItemError, is_live};
+use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, is_live};
 use crate::name::{Number, VersionName};
 use crate::record::Record;
 
@@ -78,7 +78,16 @@ impl Access<'_> {
     /// Costs a request for the head, one for each version, and one listing, whatever the length of the history; a few
     /// more listings where 0.3.4 wrote more than a thousand versions between two of ours.
     pub async fn history(&self, from: Option<Cursor>, limit: usize) -> Result<HistoryPage, ItemError> {
-        let limit = limit.max(1);
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(page) = self.page(from.clone(), limit.max(1)).await? {
+                return Ok(page);
+            }
+        }
+        Err(self.changing())
+    }
+
+    /// One attempt; `None` when the first head came meanwhile.
+    async fn page(&self, from: Option<Cursor>, limit: usize) -> Result<Option<HistoryPage>, ItemError> {
         let head = self.head().await?;
         let newest = head.as_ref().map_or(0, |head| head.record().number.get());
         let is_first = from.is_none();
@@ -94,11 +103,13 @@ impl Access<'_> {
             .from(oldest.map(|record| &record.name))
             .before(from.name.as_ref());
         let (candidates, next) = merged(newest, &from, numbers.into_iter().zip(records), keys, limit).await?;
-        let rows = self.only_versions(candidates, head.is_some()).await?;
+        let Some(rows) = self.only_versions(candidates, head.is_some()).await? else {
+            return Ok(None);
+        };
         if rows.is_empty() && next.is_none() && is_first {
             return Err(self.absent());
         }
-        Ok(HistoryPage { rows, next })
+        Ok(Some(HistoryPage { rows, next }))
     }
 
     /// The records of these numbers, asked for side by side; the head's is at hand.
@@ -115,8 +126,8 @@ impl Access<'_> {
         records.buffered(AT_ONCE).try_collect().await
     }
 
-    /// Leaves out what was put and never committed. Without a head nobody knows what was.
-    async fn only_versions(&self, candidates: Vec<Candidate>, has_head: bool) -> Result<Vec<Row>, ItemError> {
+    /// Leaves out what was put and never committed. Without a head nobody knows what was, unless it has just come.
+    async fn only_versions(&self, candidates: Vec<Candidate>, has_head: bool) -> Result<Option<Vec<Row>>, ItemError> {
         let unknown: Vec<Listed> = candidates
             .iter()
             .filter_map(|candidate| candidate.unknown.clone())
@@ -127,6 +138,7 @@ impl Access<'_> {
             let author = unknown.as_ref().and_then(|_| authors.next());
             match (author, unknown) {
                 (None | Some(WrittenBy::Legacy), _) => rows.push(row),
+                (Some(WrittenBy::Us), _) if !has_head && self.head_changed(None).await? => return Ok(None),
                 (Some(WrittenBy::Us), Some(listed)) if !has_head => {
                     let item = self.item.clone();
                     return Err(ItemError::HeadMissing { item, key: listed.key });
@@ -134,7 +146,7 @@ impl Access<'_> {
                 _ => {}
             }
         }
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     /// The record of a name, by a binary search over the log; `None` when no record names it.

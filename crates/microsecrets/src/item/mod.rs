@@ -225,6 +225,15 @@ impl<'a> Access<'a> {
         }
     }
 
+    /// It kept changing while it was looked at.
+    fn changing(&self) -> ItemError {
+        ItemError::Busy {
+            item: self.item.clone(),
+            attempts: MAX_ATTEMPTS,
+            why: Why::Changed,
+        }
+    }
+
     fn deleted(&self, record: &Record) -> ItemError {
         deleted(self.item, record)
     }

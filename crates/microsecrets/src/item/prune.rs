@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::listing::WrittenBy;
-use super::{Access, FetchedHead, ItemError, is_live};
+use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, is_live};
 use crate::checksum::Checksum;
 use crate::name::{Number, VersionName};
 use crate::record::{ChangeKind, Record};
@@ -45,17 +45,7 @@ impl Access<'_> {
     /// Without a head nobody knows which version is current: [`ItemError::HeadMissing`], [`ItemError::NeverAdopted`]. And
     /// [`ItemError::CurrentVersion`], [`ItemError::NoSuchNumber`]; those of the store.
     pub async fn prunable(&self, policy: &PrunePolicy) -> Result<Vec<Record>, ItemError> {
-        let Some(head) = self.head().await? else {
-            let (greatest, _) = self.greatest_version(|_| true).await?;
-            let item = self.item.clone();
-            let Some(listed) = greatest else {
-                return Err(self.absent());
-            };
-            return Err(match self.author(&listed.key).await? {
-                WrittenBy::Legacy => ItemError::NeverAdopted { item },
-                WrittenBy::Us | WrittenBy::Nobody => ItemError::HeadMissing { item, key: listed.key },
-            });
-        };
+        let head = self.head_to_prune_below().await?;
         let current = head.record();
         if let Some(number) = policy.only.filter(|number| *number >= current.number) {
             let item = self.item.clone();
@@ -86,6 +76,27 @@ impl Access<'_> {
         }
         chosen.reverse();
         Ok(chosen)
+    }
+
+    /// The head, without which nobody knows what is current.
+    async fn head_to_prune_below(&self) -> Result<FetchedHead, ItemError> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(head) = self.head().await? {
+                return Ok(head);
+            }
+            let (greatest, _) = self.greatest_version(|_| true).await?;
+            let item = self.item.clone();
+            let Some(listed) = greatest else {
+                return Err(self.absent());
+            };
+            match self.author(&listed.key).await? {
+                WrittenBy::Legacy => return Err(ItemError::NeverAdopted { item }),
+                // The first head may have come meanwhile.
+                _ if self.head_changed(None).await? => {}
+                _ => return Err(ItemError::HeadMissing { item, key: listed.key }),
+            }
+        }
+        Err(self.changing())
     }
 
     /// The names of the versions whose bytes are there.

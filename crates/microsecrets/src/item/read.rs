@@ -239,10 +239,12 @@ impl<'a> Reader<'a> {
         let mut newer = None;
         if let Some(head) = self.access.head().await? {
             let record = head.record();
-            if !is_live(record) {
+            // In a migration, what 0.3.4 wrote after a deletion is no part of what was deleted.
+            let is_later = record.migration && *name > record.name;
+            if !is_live(record) && !is_later {
                 return Err(self.access.deleted(record));
             }
-            if record.name == *name {
+            if record.name == *name && is_live(record) {
                 return self.complete(self.head_found(head), None).await;
             }
             newer = newer_than(name, Some(record.number), &record.name);
@@ -271,6 +273,9 @@ impl<'a> Reader<'a> {
                 }
                 Some(head) if head.record().number > number => {}
                 None if self.access.log_entry(number).await.is_ok_and(|entry| entry.is_some()) => {
+                    if self.access.head_changed(None).await? {
+                        return Ok(Step::Again(Obstacle::Changed));
+                    }
                     let (item, key) = (self.access.item.clone(), self.access.item.log_key(number));
                     return Err(ItemError::HeadMissing { item, key });
                 }

@@ -24,6 +24,9 @@ async fn child() {
     }
     let mut settings = AwsSettings::default();
     settings.retry = impatient();
+    if let Ok(seconds) = std::env::var("TEST_SECONDS") {
+        settings.retry.timeout = Duration::from_secs(seconds.parse().unwrap());
+    }
     settings.profile = std::env::var("TEST_PROFILE").ok();
     let began = Instant::now();
     let aws = match Aws::open(settings).await {
@@ -35,6 +38,7 @@ async fn child() {
     match S3Store::new(aws, BUCKET, None).get(Get::whole("x", 9)).await {
         Ok(object) => say("read", &String::from_utf8_lossy(bytes(&object))),
         Err(error) => {
+            say("ended", &began.elapsed().as_millis().to_string());
             say("kind", &format!("{:?}", error.kind));
             say("error", &lines(&error).join(" | "));
         }
@@ -227,26 +231,118 @@ fn a_profile_says_region_endpoint_and_credentials() {
     assert!(said["error"].contains("nobody"), "{said:?}");
 }
 
+/// More than half of a request's time, which then is still all there.
 #[test]
-fn a_process_that_waits_for_a_person_has_more_time_than_a_request() {
+fn a_process_that_waits_for_a_person_has_the_time_of_a_request() {
     let world = world();
     let credentials =
         r#"{"Version": 1, "AccessKeyId": "AKIAADMIN", "SecretAccessKey": "the administrator\u0027s secret"}"#;
-    let config = "[default]\nregion = us-east-1\ncredential_process = sh -c \"sleep 1.5; cat $HOME/credentials\"\n";
+    let config = "[default]\nregion = us-east-1\ncredential_process = sh -c \"sleep 0.5; cat $HOME/credentials\"\n";
     let files = [(".aws/config", config), ("credentials", credentials)];
     let said = run(&files, &[("AWS_ENDPOINT_URL", &world.fake.endpoint())]);
     assert_eq!(said.get("read").map(String::as_str), Some("y"), "{said:?}");
 }
 
+/// It did not end with credentials before the time of a request was over, nor much later.
+#[track_caller]
+fn waited_in_vain(said: &HashMap<String, String>) {
+    assert_eq!(said["kind"], "TimedOut { seconds: 0 }", "{said:?}");
+    assert_eq!(said["error"], "get x: no answer for 0 s | credentials were waited for");
+    let waited: u64 = said["ended"].parse().unwrap();
+    assert!((900..1_900).contains(&waited), "{waited} ms");
+}
+
 #[test]
-fn a_process_that_fails_is_quoted_on_one_line() {
-    let config = "[default]\ncredential_process = sh -c \"echo 'no key plugged in' >&2; exit 3\"\n";
-    let said = run(
-        &[(".aws/config", config)],
-        &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")],
-    );
+fn a_process_that_does_not_end_is_not_waited_for() {
+    let config = "[default]\nregion = us-east-1\ncredential_process = exec sleep 6\n";
+    let files = [(".aws/config", config)];
+    waited_in_vain(&run(&files, &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]));
+}
+
+#[test]
+fn endpoints_of_credentials_that_say_nothing_are_not_waited_for() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/", silent.local_addr().unwrap());
+    let common = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
+    ];
+    let container = [common[0], common[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint)];
+    waited_in_vain(&run(&[], &container));
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "a-token").unwrap();
+    let identity = [
+        common[0],
+        common[1],
+        ("AWS_ENDPOINT_URL_STS", &endpoint),
+        ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/app"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
+    ];
+    waited_in_vain(&run(&[], &identity));
+}
+
+#[test]
+fn a_process_that_fails_is_not_quoted() {
+    let of = |script: &str| {
+        let config = format!("[default]\nregion = us-east-1\ncredential_process = {script}\n");
+        let files = [(".aws/config", config.as_str())];
+        let said = run(&files, &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+        assert!(!format!("{said:?}").contains("canary"), "{said:?}");
+        said
+    };
+    let said = of("sh -c \"echo 'the-canary. Stderr: canary' >&2; exit 3\"");
     assert_eq!(said["kind"], "NoCredentials");
-    assert!(said["error"].contains("no key plugged in"), "{said:?}");
+    assert!(said["error"].ends_with("exited with code exit status: 3"), "{said:?}");
+    for output in ["the-canary", r#"{\"Version\": [\"canary\"]}"#, r#"[\"the-canary\"]"#] {
+        assert_eq!(of(&format!("echo '{output}'"))["kind"], "NoCredentials");
+    }
+    // What it says still tells what is the matter.
+    let said = of("sh -c \"echo 'the session of canary has expired' >&2; exit 3\"");
+    assert_eq!(said["kind"], "ExpiredCredentials");
+}
+
+#[test]
+fn credentials_that_cannot_be_sent_are_not_tried() {
+    let token = |token| ("AWS_SESSION_TOKEN", token);
+    for (wrong, fault) in [
+        (
+            vec![("AWS_ACCESS_KEY_ID", "AKIACANARY\r"), SECRET],
+            "access key holds a character that no header can carry",
+        ),
+        (
+            vec![ID, SECRET, token("canary\ncanary")],
+            "session token holds a character that no header can carry",
+        ),
+        (
+            vec![ID, ("AWS_SECRET_ACCESS_KEY", "canary\r")],
+            "secret access key holds a character that none ever has",
+        ),
+    ] {
+        let mut environment = wrong;
+        environment.extend([("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+        let said = run(&[], &environment);
+        assert_eq!(said["kind"], "InvalidCredentials", "{fault}: {said:?}");
+        assert_eq!(
+            said["error"],
+            format!("get x: the credentials are not valid | the {fault}")
+        );
+    }
+}
+
+#[test]
+fn a_region_that_is_none_is_refused_wherever_it_comes_from() {
+    let refused = |files: &[(&str, &str)], environment: &[(&str, &str)], whence: &str| {
+        let said = run(files, environment);
+        let why = "a region's name has lower-case letters, digits and hyphens";
+        assert_eq!(said["error"], format!("open region of {whence}: {why}"));
+    };
+    for region in ["us-east-1\r", "x/y", "\u{e9}", ""] {
+        for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            refused(&[], &[ID, SECRET, (name, region)], "AWS_REGION or AWS_DEFAULT_REGION");
+        }
+    }
+    let files = [(".aws/config", "[default]\nregion = x/y\n")];
+    refused(&files, &[ID, SECRET], "the profile");
 }
 
 #[test]
@@ -300,6 +396,8 @@ fn a_role_that_may_not_be_assumed_is_said_in_awss_words() {
     let said = run(
         &[(".aws/config", config)],
         &[
+            // The SDK tries it more than once.
+            ("TEST_SECONDS", "20"),
             ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"),
             ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
         ],
