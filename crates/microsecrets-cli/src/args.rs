@@ -9,7 +9,6 @@ use microsecrets::item::{Selector, VersionSpec};
 use microsecrets::layout::Item;
 use microsecrets::name::{Label, ServiceName, VersionName};
 
-use crate::config;
 use crate::error::CliError;
 
 /// Where the secrets are, and what is demanded of the store.
@@ -88,6 +87,15 @@ pub(crate) struct ServiceArgs {
     pub(crate) service: Option<ServiceName>,
 }
 
+impl ServiceArgs {
+    /// The service that the command line names.
+    pub(crate) fn named(&self) -> Result<&ServiceName, CliError> {
+        self.service
+            .as_ref()
+            .ok_or_else(|| CliError::usage("no service is named").hint("say -s SERVICE or set MICROSECRETS_SERVICE"))
+    }
+}
+
 /// Which item: the environment, or a file.
 #[derive(Args, Clone)]
 pub(crate) struct ItemArgs {
@@ -100,7 +108,7 @@ pub(crate) struct ItemArgs {
 
 impl ItemArgs {
     pub(crate) fn item(&self) -> Result<Item, CliError> {
-        let service = config::service(&self.service)?.clone();
+        let service = self.service.named()?.clone();
         Ok(match &self.file {
             Some(label) => Item::file(service, label.clone()),
             None => Item::environment(service),

@@ -13,7 +13,7 @@ use microsecrets::store::s3::S3Store;
 use microsecrets::store::{Encryption, RetryPolicy, Store};
 use microsecrets::trust::{Checks, KeyPin, RequiredEncryption};
 
-use crate::args::{Bucket, ServiceArgs, Sse, StoreArgs};
+use crate::args::{Bucket, Sse, StoreArgs};
 use crate::error::{CliError, Status};
 use crate::exec;
 use crate::trace::Traced;
@@ -203,11 +203,4 @@ pub(crate) fn no_such_service(opened: &Opened, service: &ServiceName) -> CliErro
     let location = opened.store.location();
     CliError::new(Status::NotFound, format!("there is no service {service} in {location}"))
         .hint("`microsecrets list` shows the services there are")
-}
-
-/// The service that the command line names.
-pub(crate) fn service(args: &ServiceArgs) -> Result<&ServiceName, CliError> {
-    args.service
-        .as_ref()
-        .ok_or_else(|| CliError::usage("no service is named").hint("say -s SERVICE or set MICROSECRETS_SERVICE"))
 }

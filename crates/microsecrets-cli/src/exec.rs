@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{CliError, Status};
-use crate::place::shown_path;
+use crate::ui::shown_path;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The most bytes of one `NAME=value` with its NUL, or of one argument (Linux, `MAX_ARG_STRLEN`).

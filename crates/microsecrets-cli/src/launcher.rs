@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::args::FileSpec;
 use crate::cli::{Cli, Command};
 use crate::commands::{download, upload, with_env};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::place::{Placement, TooLarge, in_memory};
 use crate::python2::dict_order;
@@ -266,7 +266,7 @@ async fn list(args: &download::DownloadArgs, opened: &Opened) -> Result<(), CliE
 }
 
 async fn print_or_place(args: &download::DownloadArgs, opened: &Opened, spec: &FileSpec) -> Result<(), CliError> {
-    let item = spec.item(config::service(&args.service)?);
+    let item = spec.item(args.service.named()?);
     let version = download::read(args, opened, &item, spec.pin.as_ref()).await?;
     ui::notes(&version.notes);
     if let Some(path) = &spec.path {

@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod error;
 mod exec;
+mod input;
 mod launcher;
 mod place;
 mod progress;

@@ -10,6 +10,7 @@ use microsecrets::item::{ItemError, VersionContent};
 use crate::args::FileSpec;
 use crate::error::{CliError, Status};
 use crate::exec;
+use crate::ui::shown_path;
 
 /// A file that is being written and has no name yet (or, where the file system cannot do that, a name nobody expects).
 pub(crate) struct Placement {
@@ -195,11 +196,6 @@ fn cannot_write(path: &Path, error: &io::Error) -> CliError {
         io::ErrorKind::NotFound => failed.hint("make its folder first"),
         _ => failed,
     }
-}
-
-/// A path as it may be shown.
-pub(crate) fn shown_path(path: &Path) -> String {
-    microsecrets::text::shown(&path.to_string_lossy())
 }
 
 /// All of a file that fits into memory; larger ones are refused with what to do instead.

@@ -161,9 +161,7 @@ impl Published {
                 .as_bytes(),
         )
     }
-}
 
-impl Published {
     /// A deletion has neither bytes nor a place for them.
     fn print_deletion(&self, done: &str, quiet: bool, format: Format) -> Result<(), CliError> {
         let (bucket, number) = (&self.bucket, self.entry.record().number);

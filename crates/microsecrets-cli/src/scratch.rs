@@ -3,18 +3,18 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use microsecrets::secret::SecretBytes;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use zeroize::Zeroizing;
 
 use crate::error::{CliError, Status};
-use crate::ui;
+use crate::{input, ui};
 
 /// The type of a tmpfs in `statfs(2)` (Linux, `linux/magic.h`).
 #[cfg(target_os = "linux")]
@@ -103,16 +103,13 @@ impl Scratch {
     }
 
     /// What the editor left.
-    pub(crate) fn read(&self, most: u64) -> Result<Zeroizing<Vec<u8>>, CliError> {
-        let failed = |error: io::Error| failed("cannot read the edited file", &error);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
-        File::open(&self.path)
-            .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
-        if bytes.len() as u64 > most {
-            return Err(CliError::usage("the edited file has more than 4 MiB"));
-        }
-        Ok(bytes)
+    pub(crate) fn read(&self) -> Result<SecretBytes, CliError> {
+        let read = File::open(&self.path).and_then(input::read_whole).map_err(|error| {
+            CliError::new(Status::Failure, "cannot read the edited file")
+                .hint("the editor must save to the file that it was given")
+                .caused_by(&error)
+        })?;
+        read.ok_or_else(|| CliError::usage("the edited file has more than 4 MiB"))
     }
 }
 

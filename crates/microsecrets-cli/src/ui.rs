@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use microsecrets::item::Note;
 use microsecrets::pairs::is_exportable;
@@ -130,6 +131,11 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A path as it may be shown.
+pub(crate) fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
 }
 
 /// A variable's name as it may be shown. A name that no shell can export may be a misplaced secret.

@@ -11,7 +11,7 @@ use microsecrets::text::escaped;
 use zeroize::Zeroizing;
 
 use crate::args::{Format, ServiceArgs, StoreArgs};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::{exec, ui, versions};
 
@@ -54,7 +54,7 @@ pub(crate) struct DiffArgs {
 /// Prints the differences.
 pub(crate) async fn run(args: &DiffArgs) -> Result<(), CliError> {
     exec::hide_memory();
-    let service = config::service(&args.service)?;
+    let service = args.service.named()?;
     let opened = Opened::open(&args.store, Purpose::Read).await?;
     let other = args.with.as_ref().unwrap_or(service);
     let default = if args.with.is_some() {

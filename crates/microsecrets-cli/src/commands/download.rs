@@ -6,7 +6,7 @@ use microsecrets::item::{Reader, Selector, Version, VersionContent, VersionSpec,
 use microsecrets::layout::Item;
 
 use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::place::{Placement, TooLarge, check_distinct, in_memory};
 use crate::{ui, versions};
@@ -59,7 +59,7 @@ pub(crate) struct DownloadArgs {
 
 /// Prints or places what was asked for.
 pub(crate) async fn run(args: &DownloadArgs) -> Result<(), CliError> {
-    let service = config::service(&args.service)?;
+    let service = args.service.named()?;
     check_distinct(&args.file)?;
     let opened = Opened::open(&args.store, Purpose::Read).await?;
     if args.list {
@@ -106,7 +106,7 @@ pub(crate) async fn read(
 
 /// The environment, verified.
 pub(crate) async fn environment(args: &DownloadArgs, opened: &Opened) -> Result<Document, CliError> {
-    let item = Item::environment(config::service(&args.service)?.clone());
+    let item = Item::environment(args.service.named()?.clone());
     let version = read(args, opened, &item, args.checksum.as_ref()).await?;
     ui::notes(&version.notes);
     versions::document(version.content)
@@ -114,7 +114,7 @@ pub(crate) async fn environment(args: &DownloadArgs, opened: &Opened) -> Result<
 
 /// The keys of the current versions, the environment's first.
 pub(crate) async fn current_keys(args: &DownloadArgs, opened: &Opened) -> Result<Vec<String>, CliError> {
-    let service = config::service(&args.service)?;
+    let service = args.service.named()?;
     let mut keys = Vec::new();
     for item in items_of(&*opened.store, service).await? {
         let reader = Reader::new(opened.access(&item)).scan(args.scan);

@@ -1,7 +1,7 @@
 //! `edit`: changes an environment in an editor.
 
 use clap::Args;
-use microsecrets::document::{MAX_DOCUMENT, Variables, parse_flat_object};
+use microsecrets::document::{Variables, parse_flat_object};
 use microsecrets::item::{Edits, ItemError, Outcome, Reader, Selector};
 use microsecrets::layout::Item;
 use microsecrets::pairs;
@@ -9,7 +9,7 @@ use microsecrets::record::ChangeKind;
 use microsecrets::secret::SecretBytes;
 
 use crate::args::{ServiceArgs, StoreArgs};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Speaking, Status};
 use crate::publish::{self, PublishArgs, Published, apply_edits};
 use crate::scratch::{Scratch, Signals, interrupted};
@@ -42,7 +42,7 @@ pub(crate) struct EditArgs {
 /// Edits.
 pub(crate) async fn run(args: &EditArgs) -> Result<(), CliError> {
     exec::hide_memory();
-    let item = Item::environment(config::service(&args.service)?.clone());
+    let item = Item::environment(args.service.named()?.clone());
     let opened = Opened::open(&args.store, Purpose::Write).await?;
     let before = current(&opened, &item).await?;
     let none = Variables::default();
@@ -181,10 +181,11 @@ impl Session<'_> {
     }
 
     fn parsed(&self) -> Result<Variables, CliError> {
-        let bytes = self.scratch.read(MAX_DOCUMENT)?;
+        let edited = self.scratch.read()?;
+        let bytes = edited.expose();
         match self.spelling {
             Spelling::Json => {
-                let variables = parse_flat_object(&bytes).map_err(|error| {
+                let variables = parse_flat_object(bytes).map_err(|error| {
                     CliError::usage(format!("the edited file: {error}")).hint("a flat object of strings is needed")
                 })?;
                 publish::check_names(&variables, self.args.any_name)?;
@@ -192,7 +193,7 @@ impl Session<'_> {
             }
             Spelling::Pairs => {
                 // Odd values are not warned of: most were odd before.
-                let parsed = publish::parse_pairs(&bytes, "the edited file", self.args.any_name)?;
+                let parsed = publish::parse_pairs(bytes, "the edited file", self.args.any_name)?;
                 Variables::new(parsed.variables)
                     .map_err(|error| CliError::usage(format!("the edited file: {error}")).hint("leave it out"))
             }

@@ -5,7 +5,7 @@ use microsecrets::item::ItemError;
 use microsecrets::layout::Item;
 
 use crate::args::{AtArgs, ServiceArgs, StoreArgs};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::CliError;
 use crate::{exec, ui, versions};
 
@@ -26,7 +26,7 @@ pub(crate) struct GetArgs {
 /// Prints the value.
 pub(crate) async fn run(args: &GetArgs) -> Result<(), CliError> {
     exec::hide_memory();
-    let item = Item::environment(config::service(&args.service)?.clone());
+    let item = Item::environment(args.service.named()?.clone());
     let opened = Opened::open(&args.store, Purpose::Read).await?;
     let document = versions::environment(&opened, &item, &args.at.at).await?;
     let Some(value) = document.variables.value(&args.name) else {

@@ -38,7 +38,7 @@ pub(crate) struct MigrateArgs {
 
 /// Migrates, or shows what that would do.
 pub(crate) async fn run(args: &MigrateArgs) -> Result<(), CliError> {
-    let service = config::service(&args.service)?;
+    let service = args.service.named()?;
     let purpose = if args.apply || args.finish {
         Purpose::Write
     } else {

@@ -9,7 +9,7 @@ use microsecrets::name::{NameError, ServiceName};
 use microsecrets::record::ChangeKind;
 
 use crate::args::{AtArgs, Bucket, ItemArgs, StoreArgs};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::CliError;
 use crate::publish::{Again, PublishArgs, reference};
 use crate::{exec, ui, versions};
@@ -66,7 +66,7 @@ impl FromStr for Target {
 /// Promotes.
 pub(crate) async fn run(args: &PromoteArgs) -> Result<(), CliError> {
     exec::hide_memory();
-    let from = config::service(&args.item.service)?;
+    let from = args.item.service.named()?;
     let item = args.item.item()?;
     let target_item = Item::new(args.to.service.clone(), item.kind().clone());
     let target_store = target_store(args);

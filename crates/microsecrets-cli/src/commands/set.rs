@@ -1,23 +1,21 @@
 //! `set` and `unset`: change single variables, whoever else changes others at the same time.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use microsecrets::document::{MAX_DOCUMENT, VariableFault, Variables};
+use microsecrets::document::{VariableFault, Variables};
 use microsecrets::item::Edits;
 use microsecrets::layout::Item;
 use microsecrets::pairs::is_exportable;
 use microsecrets::record::ChangeKind;
-use microsecrets::secret::SecretString;
-use zeroize::Zeroizing;
+use microsecrets::secret::{SecretBytes, SecretString};
 
 use crate::args::{ServiceArgs, StoreArgs};
-use crate::config;
 use crate::error::{CliError, Status};
 use crate::publish::{self, PublishArgs};
-use crate::{exec, ui};
+use crate::{exec, input, ui};
 
 const DETAILS: &str = "\
 The value is read from standard input, without the newline at its end, or asked for at a terminal without being shown. \
@@ -81,7 +79,7 @@ pub(crate) struct UnsetArgs {
 /// Sets variables.
 pub(crate) async fn run(args: &SetArgs) -> Result<(), CliError> {
     exec::hide_memory();
-    let item = Item::environment(config::service(&args.service)?.clone());
+    let item = Item::environment(args.service.named()?.clone());
     let wanted = Variables::new(wanted(args)?).map_err(|error| {
         let hint = match error.fault {
             VariableFault::Duplicate => "leave one of them out",
@@ -97,7 +95,7 @@ pub(crate) async fn run(args: &SetArgs) -> Result<(), CliError> {
 /// Removes variables. One that is not there is an error: it may be a slip of the keyboard.
 pub(crate) async fn unset(args: &UnsetArgs) -> Result<(), CliError> {
     exec::hide_memory();
-    let item = Item::environment(config::service(&args.service)?.clone());
+    let item = Item::environment(args.service.named()?.clone());
     let wanted = args.names.iter().map(|name| (name.clone(), None)).collect();
     let edits = Edits::new(item.clone(), wanted).must_exist();
     publish::edits(&args.store, &args.publish, &item, ChangeKind::Unset, edits).await
@@ -105,7 +103,7 @@ pub(crate) async fn unset(args: &UnsetArgs) -> Result<(), CliError> {
 
 fn wanted(args: &SetArgs) -> Result<Vec<(String, SecretString)>, CliError> {
     if args.pairs {
-        let parsed = publish::parse_pairs(&read(None)?, "standard input", args.any_name)?;
+        let parsed = publish::parse_pairs(read(None)?.expose(), "standard input", args.any_name)?;
         for warning in &parsed.warnings {
             let text = warning.to_string();
             ui::warn(text.split("; --dotenv").next().unwrap_or(&text));
@@ -163,19 +161,22 @@ fn value(args: &SetArgs, name: &str) -> Result<SecretString, CliError> {
     if args.from_file.is_none() && ui::stdin_is_terminal() {
         return hidden(&format!("value of {}: ", ui::variable(name)));
     }
-    let mut bytes = read(args.from_file.as_ref())?;
-    let newline = !args.exact && bytes.pop_if(|last| *last == b'\n').is_some();
-    if bytes.is_empty() && !args.exact {
+    let bytes = read(args.from_file.as_deref())?;
+    let text = std::str::from_utf8(bytes.expose()).map_err(|_| {
+        CliError::usage("the value is not UTF-8").hint("upload bytes as a file: microsecrets upload -f LABEL")
+    })?;
+    if args.exact {
+        return Ok(SecretString::new(text.to_owned()));
+    }
+    let value = text.strip_suffix('\n').unwrap_or(text);
+    if value.is_empty() {
         // More likely a program that failed before its pipe than a wish.
         return Err(CliError::usage("the value is empty").hint("to set an empty value, say --exact"));
     }
-    if newline {
+    if value.len() < text.len() {
         ui::note("the newline at the value's end was dropped; --exact keeps it");
     }
-    let text = String::from_utf8(std::mem::take(&mut bytes)).map_err(|_| {
-        CliError::usage("the value is not UTF-8").hint("upload bytes as a file: microsecrets upload -f LABEL")
-    })?;
-    Ok(SecretString::new(text))
+    Ok(SecretString::new(value.to_owned()))
 }
 
 /// Asks for a line at the terminal that is not shown.
@@ -185,20 +186,16 @@ fn hidden(prompt: &str) -> Result<SecretString, CliError> {
         .map_err(|error| CliError::new(Status::Failure, "cannot ask at the terminal").caused_by(&error))
 }
 
-fn read(path: Option<&PathBuf>) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
+fn read(path: Option<&Path>) -> Result<SecretBytes, CliError> {
     let read = match path {
-        Some(path) => File::open(path).and_then(|file| file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes)),
-        None => io::stdin().lock().take(MAX_DOCUMENT + 1).read_to_end(&mut bytes),
+        Some(path) => File::open(path).and_then(input::read_whole),
+        None => input::read_whole(io::stdin().lock()),
     };
-    let what = || path.map_or_else(|| "standard input".to_owned(), |path| crate::place::shown_path(path));
-    read.map_err(|error| CliError::new(Status::Failure, format!("cannot read {}", what())).caused_by(&error))?;
-    if bytes.len() as u64 > MAX_DOCUMENT {
-        return Err(
-            CliError::usage(format!("{} has more than 4 MiB", what())).hint("upload large values as a file with -f")
-        );
-    }
-    Ok(bytes)
+    let what = input::name_of(path);
+    let read = read.map_err(|error| CliError::new(Status::Failure, format!("cannot read {what}")).caused_by(&error))?;
+    read.ok_or_else(|| {
+        CliError::usage(format!("{what} has more than 4 MiB")).hint("upload large values as a file with -f")
+    })
 }
 
 /// Random letters and digits, each equally likely: about 5.95 bits a character.

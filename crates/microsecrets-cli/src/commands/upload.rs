@@ -1,29 +1,27 @@
 //! `upload`: publishes an environment or a file.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use microsecrets::checksum::Checksum;
 use microsecrets::diff::Difference;
-use microsecrets::document::{DocumentError, MAX_DOCUMENT, Variables, parse_flat_object};
+use microsecrets::document::{DocumentError, Variables, parse_flat_object};
 use microsecrets::item::{Base, Content, Decision, ItemError, Reader, Selector};
 use microsecrets::layout::Item;
 use microsecrets::name::Label;
 use microsecrets::record::{ChangeKind, State};
 use microsecrets::source::SharedSource;
 use microsecrets::{dotenv, pairs, spill};
-use zeroize::Zeroizing;
 
 use crate::args::{ServiceArgs, StoreArgs};
 use crate::commands::diff;
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
-use crate::place::shown_path;
 use crate::publish::{self, Bytes, PublishArgs, Published};
-use crate::{exec, progress, ui, versions};
+use crate::{exec, input, progress, ui, versions};
 
 /// A file shorter than this has a checksum that can be guessed: it is not salted, and stands in the key.
 const GUESSABLE: u64 = 64;
@@ -139,7 +137,7 @@ async fn dry_run(args: &UploadArgs) -> Result<(), CliError> {
 
 /// Reads and checks what is to be published.
 async fn read(args: &UploadArgs) -> Result<(Item, Input), CliError> {
-    let service = config::service(&args.service)?.clone();
+    let service = args.service.named()?.clone();
     if args.store.bucket.is_none() {
         // Said before anything is read: a person may be about to type.
         return Err(Opened::open(&args.store, Purpose::Write)
@@ -213,44 +211,45 @@ fn open(path: &Path) -> Result<File, CliError> {
 }
 
 fn cannot_read(path: Option<&Path>, error: &io::Error) -> CliError {
-    let what = path.map_or_else(|| "standard input".to_owned(), shown_path);
+    let what = input::name_of(path);
     let failed = CliError::new(Status::Failure, format!("cannot read {what}"));
-    match path {
+    match (path, error.kind()) {
         // What can be open and not be read is a folder.
-        None if error.kind() == io::ErrorKind::IsADirectory => failed.hint("it is a folder: give a file"),
-        Some(_) => failed,
-        None => failed.hint("what is too large for memory is kept, encrypted, in a temporary file: check TMPDIR"),
+        (None, io::ErrorKind::IsADirectory) => failed.hint("it is a folder: give a file"),
+        // Standard input is there: what is missing or closed is the folder for what is too large for memory.
+        (None, io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull) => {
+            failed.hint("what is too large for memory is kept, encrypted, in a temporary file: check TMPDIR")
+        }
+        _ => failed,
     }
     .caused_by(error)
 }
 
 fn read_environment(args: &UploadArgs) -> Result<Input, CliError> {
     let path = args.path.as_deref();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
-    let limit = MAX_DOCUMENT + 1;
     let read = match path {
-        Some(path) => open(path)?.take(limit).read_to_end(&mut bytes),
-        None => io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        Some(path) => input::read_whole(open(path)?),
+        None => input::read_whole(io::stdin().lock()),
     };
-    read.map_err(|error| cannot_read(path, &error))?;
-    let name = path.map_or_else(|| "standard input".to_owned(), shown_path);
-    if bytes.len() as u64 > MAX_DOCUMENT {
+    let name = input::name_of(path);
+    let Some(bytes) = read.map_err(|error| cannot_read(path, &error))? else {
         return Err(CliError::usage(format!("{name} has more than 4 MiB"))
             .hint("keep large values in a file: upload it with -f"));
-    }
+    };
+    let bytes = bytes.expose();
     let bad = |reason: String, hint: &str| CliError::usage(format!("{name}: {reason}")).hint(hint);
     let options = pairs::Options {
         any_name: args.any_name,
     };
     let parsed = if args.json {
-        let variables = parse_flat_object(&bytes).map_err(|error| bad(error.to_string(), json_hint(&error)))?;
+        let variables = parse_flat_object(bytes).map_err(|error| bad(error.to_string(), json_hint(&error)))?;
         publish::check_names(&variables, args.any_name)?;
         return Ok(Input::Environment(variables));
     } else if args.dotenv {
-        dotenv::parse(&bytes, options).map_err(|error| bad(error.to_string(), error.hint()))?
+        dotenv::parse(bytes, options).map_err(|error| bad(error.to_string(), error.hint()))?
     } else {
         let looks_like_json = bytes.trim_ascii_start().starts_with(b"{");
-        pairs::parse(&bytes, options).map_err(|error| {
+        pairs::parse(bytes, options).map_err(|error| {
             let hint = if looks_like_json {
                 "this looks like JSON: say --json"
             } else {

@@ -13,7 +13,7 @@ use microsecrets::whitelist::{Refusal, Whitelist};
 use microsecrets::{danger, text::shown};
 
 use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
-use crate::config::{self, Opened, Purpose};
+use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::exec::{self, Environment, Ready};
 use crate::place::{Placement, check_distinct};
@@ -95,7 +95,7 @@ async fn prepare(args: &WithEnvArgs) -> Result<Ready<'_>, CliError> {
         );
     }
     let whitelist = allowed(args)?;
-    let service = config::service(&args.service)?;
+    let service = args.service.named()?;
     for spec in &args.file {
         if spec.path.is_none() {
             let hint = format!("say -f {}:PATH", spec.label);

@@ -93,7 +93,8 @@ impl Base<'_> {
         self.head.and_then(|head| head.document.as_ref())
     }
 
-    /// Whether the current version's bytes are there. Those of a large file can be lost; others are in the head.
+    /// Whether the current version's bytes are there, as far as is known. Those of a large file can be lost, which is
+    /// looked at once the decision is to keep it, and decided again; others are in the head.
     pub fn has_bytes(&self) -> bool {
         self.has_bytes
     }
@@ -130,12 +131,6 @@ pub enum Outcome {
         /// What a user should be told.
         notes: Vec<Note>,
     },
-}
-
-impl Outcome {
-    pub(super) fn kept(entry: Option<SignedRecord>, notes: Vec<Note>) -> Self {
-        Self::Kept { entry, notes }
-    }
 }
 
 /// A version that was committed.

@@ -86,16 +86,19 @@ impl<'a> Writer<'a> {
             let Attempt::Done(ground) = self.ground(&mut so_far).await? else {
                 continue;
             };
-            let base = Base {
-                head: ground.head.as_ref(),
-                has_bytes: self.has_bytes(&ground).await?,
+            let mut decide = |has_bytes| {
+                let head = ground.head.as_ref();
+                decide(&Base { head, has_bytes })
             };
-            let change = match decide(&base)? {
-                Decision::Commit(change) => change,
-                Decision::Keep => {
-                    let entry = ground.head.map(|head| head.head.into_parts().0);
-                    return Ok(Outcome::kept(entry, so_far.notes));
-                }
+            let mut decision = decide(true)?;
+            // Asked for only when it matters: what is replaced need not be there.
+            if matches!(decision, Decision::Keep) && !self.has_bytes(&ground).await? {
+                decision = decide(false)?;
+            }
+            let Decision::Commit(change) = decision else {
+                let entry = ground.head.map(|head| head.head.into_parts().0);
+                let notes = so_far.notes;
+                return Ok(Outcome::Kept { entry, notes });
             };
             match self.publish(&ground, change).await? {
                 Attempt::Done(mut committed) => {
@@ -110,7 +113,7 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        Err(self.busy())
+        Err(self.access.changing())
     }
 
     /// Whether the bytes of the base are there: only those of a large file may have been lost.
@@ -122,10 +125,6 @@ impl<'a> Writer<'a> {
             }
             _ => Ok(true),
         }
-    }
-
-    pub(super) fn busy(&self) -> ItemError {
-        self.access.changing()
     }
 
     pub(super) fn unknown(&self, record: &Record, source: StoreError) -> ItemError {

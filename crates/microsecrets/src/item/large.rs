@@ -41,7 +41,7 @@ impl Writer<'_> {
             }
             head = self.renamed(ground, record)?;
         }
-        Err(self.busy())
+        Err(self.access.changing())
     }
 
     /// The same head under the next name.

@@ -14,10 +14,16 @@ impl Writer<'_> {
                 continue;
             };
             let Some(base) = &ground.head else {
-                return Ok(Outcome::kept(None, so_far.notes));
+                return Ok(Outcome::Kept {
+                    entry: None,
+                    notes: so_far.notes,
+                });
             };
             if !base.record().migration {
-                return Ok(Outcome::kept(Some(base.head.entry().clone()), so_far.notes));
+                return Ok(Outcome::Kept {
+                    entry: Some(base.head.entry().clone()),
+                    notes: so_far.notes,
+                });
             }
             // The log entry of this number is the record as it was committed.
             if let Attempt::Again = self.complete(&ground).await? {
@@ -45,6 +51,6 @@ impl Writer<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(self.busy())
+        Err(self.access.changing())
     }
 }

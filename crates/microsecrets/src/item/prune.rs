@@ -153,8 +153,8 @@ impl Access<'_> {
         Ok(self.store.delete(Delete::new(key, Which::Any)).await?.marker)
     }
 
-    /// Removes for good what a bucket with versioning still holds of a version's bytes; how many objects that were.
-    pub async fn purge_bytes(&self, record: &Record) -> Result<usize, ItemError> {
+    /// Removes for good what a bucket with versioning still holds of a version's bytes.
+    pub async fn purge_bytes(&self, record: &Record) -> Result<(), ItemError> {
         let key = self.item.version_key(&record.name);
         // The delete marker hides the bytes beneath it until the last of them is gone.
         let (markers, bytes): (Vec<HeldVersion>, Vec<_>) = self
@@ -163,12 +163,11 @@ impl Access<'_> {
             .await?
             .into_iter()
             .partition(|held| held.marker);
-        let count = bytes.len();
         for held in bytes.into_iter().chain(markers) {
             self.store
                 .delete(Delete::new(&key, Which::WithVersionId(held.id)))
                 .await?;
         }
-        Ok(count)
+        Ok(())
     }
 }

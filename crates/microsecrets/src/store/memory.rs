@@ -19,6 +19,7 @@ use super::{
     Operation, Page, Payload, Pieces, Put, RetryPolicy, Store, StoreError, Stored, Want, Which,
 };
 use crate::secret::SecretBytes;
+use crate::spill::into_memory;
 use crate::time::Timestamp;
 
 /// How many keys a page of a listing has, as on S3, unless told otherwise.
@@ -591,14 +592,7 @@ fn read_payload(payload: Payload) -> std::io::Result<Bytes> {
         Payload::Bytes(bytes) => Ok(Bytes::from_owner(bytes)),
         Payload::Source(mut source) => {
             source.rewind()?;
-            let mut all = Vec::new();
-            let mut buffer = [0; 4096];
-            loop {
-                match source.read(&mut buffer)? {
-                    0 => return Ok(all.into()),
-                    length => all.extend_from_slice(&buffer[..length]),
-                }
-            }
+            into_memory(&mut *source).map(Bytes::from_owner)
         }
     }
 }
