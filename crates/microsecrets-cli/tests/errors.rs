@@ -305,8 +305,7 @@ mod folder {
     #[test]
     fn has_a_pipe_for_an_identity() {
         let environment = service();
-        let identities = environment.path("config/microsecrets");
-        let identity = fs::read_dir(identities).unwrap().next().unwrap().unwrap().path();
+        let identity = environment.identity();
         fs::remove_file(&identity).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&identity).status().unwrap();
         assert!(made.success());
