@@ -88,6 +88,9 @@ fn of_service(error: &StoreError) -> Option<String> {
         ErrorKind::NoCredentials => {
             "sign in (`aws sso login`, `aws login`), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without AWS use a folder: -b file:DIR".to_owned()
         }
+        ErrorKind::KeyNotFound if matches!(error.operation, Operation::Sign | Operation::GetPublicKey) => {
+            "check the key's name and the region; for a folder, `microsecrets signing-key create` makes one".to_owned()
+        }
         ErrorKind::KeyNotFound => {
             format!("check --kms-key and the region; for a new service, create the key and its alias ({})", shown(&error.subject))
         }
@@ -160,6 +163,7 @@ fn action_of(operation: Operation) -> &'static str {
     match operation {
         Operation::Delete => "s3:DeleteObject",
         Operation::DescribeKey => "kms:DescribeKey",
+        Operation::GetPublicKey => "kms:GetPublicKey",
         Operation::List => "s3:ListBucket",
         Operation::ListVersions => "s3:ListBucketVersions",
         Operation::Put => "s3:PutObject",

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use microsecrets::checksum::Digest;
+use microsecrets::contract::Contract;
 use microsecrets::item::{Selector, VersionSpec};
 use microsecrets::layout::Item;
-use microsecrets::name::{Label, ServiceName, VersionName};
+use microsecrets::name::{Label, Number, ServiceName, VersionName};
 
 use crate::error::CliError;
 
@@ -42,8 +44,8 @@ pub(crate) struct StoreArgs {
     /// Accept an http:// endpoint that is not this machine: everybody on the way can read and change everything
     #[arg(long)]
     pub(crate) insecure_endpoint: bool,
-    /// KMS key by ARN, id or alias: demanded of what is read, used for what is written [default of writers:
-    /// alias/microsecrets-SERVICE]
+    /// KMS key by ARN or id: demanded of what is read, used for what is written [default of writers:
+    /// alias/microsecrets-SERVICE]. An alias can be said too: it costs a request, and whoever may move it decides
     #[arg(long, env = "MICROSECRETS_KMS_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) kms_key: Option<String>,
     /// Account that must own the bucket
@@ -56,6 +58,25 @@ pub(crate) struct StoreArgs {
     /// Also believe what was committed to this bucket: the one that is read is its replica
     #[arg(long, value_name = "BUCKET")]
     pub(crate) replica: Vec<String>,
+    /// Believe only what is signed with this key: a public key in a file (PEM) or as base64. Several may be given; one of
+    /// them must have signed
+    #[arg(
+        long,
+        env = "MICROSECRETS_VERIFY_KEY",
+        hide_env_values = true,
+        value_name = "FILE|BASE64",
+        value_delimiter = ','
+    )]
+    pub(crate) verify_key: Vec<String>,
+    /// Refuse versions with a smaller number: an older one that was put back
+    #[arg(long, env = "MICROSECRETS_MIN_VERSION", hide_env_values = true, value_name = "N", value_parser = number)]
+    pub(crate) min_version: Option<Number>,
+    /// The contract of the service [default: microsecrets.toml in this folder, if it is there]
+    #[arg(long, env = "MICROSECRETS_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The contract, once it was read.
+    #[arg(skip)]
+    pub(crate) contract: Option<Arc<Contract>>,
     /// Seconds to wait for the store without progress
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: u64,
@@ -163,6 +184,29 @@ pub(crate) fn account(text: &str) -> Result<String, String> {
     } else {
         Err("an AWS account is 12 digits".to_owned())
     }
+}
+
+/// A version's number.
+pub(crate) fn number(text: &str) -> Result<Number, String> {
+    text.parse()
+        .ok()
+        .and_then(Number::new)
+        .ok_or_else(|| "a version's number is 1 or more".to_owned())
+}
+
+/// A time span, in seconds.
+pub(crate) fn age(text: &str) -> Result<i64, String> {
+    let wrong = || "an age is a number and one of d, h, m, s: 90d".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'd' => 86_400,
+        'h' => 3_600,
+        'm' => 60,
+        's' => 1,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    Ok(i64::from(count) * seconds)
 }
 
 fn seconds(text: &str) -> Result<u64, String> {

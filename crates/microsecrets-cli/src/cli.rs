@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    delete, diff, download, edit, get, history, list, migrate, promote, prune, rollback, set, show, upload, with_env,
+    check, delete, diff, download, edit, get, history, list, migrate, promote, prune, re_sign, rollback, set, show,
+    signing_key, upload, verify, with_env,
 };
 use crate::error::CliError;
 
@@ -46,12 +47,16 @@ pub(crate) enum Command {
     Promote(promote::PromoteArgs),
     Delete(delete::DeleteArgs),
     Prune(prune::PruneArgs),
+    Check(check::CheckArgs),
+    Verify(verify::VerifyArgs),
+    ReSign(re_sign::ReSignArgs),
+    SigningKey(signing_key::SigningKeyArgs),
     Migrate(migrate::MigrateArgs),
 }
 
 impl Command {
     pub(crate) async fn run(self) -> Result<(), CliError> {
-        match self {
+        match self.with_contract()? {
             Self::Upload(args) => upload::run(args).await,
             Self::WithEnv(args) => with_env::run(&args).await,
             Self::Download(args) => download::run(&args).await,
@@ -67,6 +72,10 @@ impl Command {
             Self::Promote(args) => promote::run(&args).await,
             Self::Delete(args) => delete::run(&args).await,
             Self::Prune(args) => prune::run(&args).await,
+            Self::Check(args) => check::run(&args).await,
+            Self::Verify(args) => verify::run(&args).await,
+            Self::ReSign(args) => re_sign::run(&args).await,
+            Self::SigningKey(args) => signing_key::run(&args).await,
             Self::Migrate(args) => migrate::run(&args).await,
         }
     }

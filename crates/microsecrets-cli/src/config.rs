@@ -1,17 +1,21 @@
 //! From what was typed to what it means: the store, the keys beside it, and what is demanded of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use microsecrets::aws::{Aws, AwsSettings, Proxy};
-use microsecrets::item::{Access, ItemError, Writer};
+use microsecrets::contract::Contract;
+use microsecrets::document::Variables;
+use microsecrets::item::{Access, Base, Content, Decision, ItemError, Writer};
 use microsecrets::keys::{FolderKeys, Keys, KmsKeys};
 use microsecrets::layout::Item;
 use microsecrets::name::ServiceName;
+use microsecrets::record::ChangeKind;
 use microsecrets::store::folder::{self, FolderSettings, FolderStore};
 use microsecrets::store::s3::S3Store;
-use microsecrets::store::{Encryption, RetryPolicy, Store};
-use microsecrets::trust::{Checks, KeyPin, RequiredEncryption};
+use microsecrets::store::{RetryPolicy, Store};
+use microsecrets::trust::{Checks, RequiredEncryption, VerifyKey};
 
 use crate::args::{Bucket, Sse, StoreArgs};
 use crate::error::{CliError, Status};
@@ -29,12 +33,16 @@ pub(crate) enum Purpose {
 /// An open store, with the keys beside it and what is demanded of it.
 pub(crate) struct Opened {
     pub(crate) store: Box<dyn Store>,
-    pub(crate) keys: Box<dyn Keys>,
+    pub(crate) keys: Arc<dyn Keys>,
     pub(crate) checks: Checks,
     /// What `--kms-key` says.
     key_name: Option<String>,
     /// What results call the bucket: its name, or the folder.
     pub(crate) shown_bucket: String,
+    /// Whether it is a folder, with its own key that signs.
+    pub(crate) folder_keys: Option<FolderKeys>,
+    /// What the service requires and allows.
+    pub(crate) contract: Option<Arc<Contract>>,
 }
 
 impl Opened {
@@ -63,24 +71,30 @@ impl Opened {
         let keys = FolderKeys::new(&identities, store.bucket());
         Ok(Self {
             store: Traced::wrap(store, args),
-            keys: Box::new(keys),
-            checks: checks(RequiredEncryption::Store, args),
+            keys: Arc::new(keys.clone()),
+            folder_keys: Some(keys),
+            checks: demands(Checks::new(RequiredEncryption::Store), args)?,
             key_name: None,
             shown_bucket: format!("file:{}", dir.display()),
+            contract: args.contract.clone(),
         })
     }
 
     async fn open_s3(args: &StoreArgs, bucket: &str, purpose: Purpose) -> Result<Self, CliError> {
         let aws = Aws::open(aws_settings(args)).await?;
-        let keys = KmsKeys::new(aws.clone());
-        let required = match (args.sse, &args.kms_key) {
-            (Sse::Aes256, None) => RequiredEncryption::Aes256,
+        let keys: Arc<dyn Keys> = Arc::new(KmsKeys::new(aws.clone()));
+        let checks = match (args.sse, &args.kms_key) {
+            (Sse::Aes256, None) => Checks::new(RequiredEncryption::Aes256),
             (Sse::Aes256, Some(_)) => {
                 return Err(CliError::usage("--kms-key makes no sense with --sse AES256").hint("leave one of them out"));
             }
-            (Sse::Kms, None) => RequiredEncryption::Kms(None),
-            (Sse::Kms, Some(name)) => RequiredEncryption::Kms(Some(pin(&keys, name).await?)),
+            (Sse::Kms, None) => Checks::new(RequiredEncryption::Kms(None)),
+            (Sse::Kms, Some(name)) => match name.parse() {
+                Ok(pin) => Checks::new(RequiredEncryption::Kms(Some(pin))),
+                Err(_) => Checks::with_alias(Arc::clone(&keys), name),
+            },
         };
+        let checks = demands(checks, args)?;
         let store = S3Store::new(aws, bucket, args.bucket_owner.clone());
         let store = match purpose {
             Purpose::Read => store,
@@ -88,10 +102,12 @@ impl Opened {
         };
         Ok(Self {
             store: Traced::wrap_bucket(store, args),
-            keys: Box::new(keys),
-            checks: checks(required, args),
+            keys,
+            checks,
             key_name: args.kms_key.clone(),
             shown_bucket: bucket.to_owned(),
+            folder_keys: None,
+            contract: args.contract.clone(),
         })
     }
 
@@ -133,31 +149,61 @@ impl Opened {
             &user::name_at_host(),
         ))
     }
+
+    /// The key that signs for an item's service, unless another is named.
+    pub(crate) fn default_signing_key(&self, item: &Item) -> Result<String, CliError> {
+        item.service().default_signing_alias().ok_or_else(|| {
+            let message = format!(
+                "no key alias follows from the service's name {}, which has a dot",
+                item.service()
+            );
+            CliError::usage(message).hint("name the key with --sign-with")
+        })
+    }
+
+    /// Refuses a new environment that breaks the contract. What a change of single variables leaves as it was, it does
+    /// not break.
+    pub(crate) fn keep_contract(&self, item: &Item, base: &Base<'_>, decision: &Decision) -> Result<(), ItemError> {
+        let expected = self.contract.as_ref().and_then(|contract| contract.variables.as_ref());
+        let (Some(expected), Decision::Commit(change)) = (expected, decision) else {
+            return Ok(());
+        };
+        let Content::Environment(variables) = &change.content else {
+            return Ok(());
+        };
+        let mut breaches = expected.breaches(variables);
+        if matches!(change.kind, ChangeKind::Set | ChangeKind::Unset | ChangeKind::Edit) {
+            let none = Variables::default();
+            let before = expected.breaches(base.document().map_or(&none, |document| &document.variables));
+            breaches.retain(|breach| !before.contains(breach));
+        }
+        match breaches.is_empty() {
+            true => Ok(()),
+            false => Err(ItemError::BreaksContract {
+                item: item.clone(),
+                breaches,
+            }),
+        }
+    }
 }
 
-fn checks(encryption: RequiredEncryption, args: &StoreArgs) -> Checks {
-    let mut checks = Checks::new(encryption);
+/// What is demanded besides encryption.
+fn demands(mut checks: Checks, args: &StoreArgs) -> Result<Checks, CliError> {
     checks.replicas.clone_from(&args.replica);
-    checks
+    checks.min_version = args.min_version;
+    let pinned = args.verify_key.iter();
+    let pinned = pinned.map(|text| VerifyKey::pinned(text, Path::new("")));
+    checks.verify_keys = pinned.collect::<Result<_, _>>()?;
+    if checks.verify_keys.is_empty()
+        && let Some(contract) = &args.contract
+    {
+        checks.verify_keys.clone_from(&contract.verify_keys);
+    }
+    Ok(checks)
 }
 
 fn policy(args: &StoreArgs) -> RetryPolicy {
     RetryPolicy::with_timeout(Duration::from_secs(args.timeout))
-}
-
-/// The key that is demanded. An alias costs one look-up, and does not stop who may move it.
-async fn pin(keys: &KmsKeys, name: &str) -> Result<KeyPin, CliError> {
-    if let Ok(pin) = name.parse() {
-        return Ok(pin);
-    }
-    let Encryption::Kms(arn) = keys.resolve(name).await? else {
-        return Err(CliError::new(
-            Status::Failure,
-            format!("KMS answered no key for {name}"),
-        ));
-    };
-    arn.parse()
-        .map_err(|_| CliError::new(Status::Failure, format!("KMS answered {arn}, which is no key's ARN")))
 }
 
 fn aws_settings(args: &StoreArgs) -> AwsSettings {

@@ -7,13 +7,17 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
+use microsecrets::contract::{ContractError, ContractFault};
 use microsecrets::document::DocumentError;
+use microsecrets::freshness::StateError;
 use microsecrets::item::{ItemError, Why};
 use microsecrets::layout::{Item, ItemKind};
+use microsecrets::name::Number;
+use microsecrets::ownfile::FileRefused;
 use microsecrets::record::RecordError;
 use microsecrets::store::{Encryption, ErrorKind, StoreError};
 use microsecrets::text::{escaped, shown};
-use microsecrets::trust::{Distrust, RequiredEncryption};
+use microsecrets::trust::{Distrust, PinnedKeyError, RequiredEncryption};
 
 use crate::advice;
 
@@ -95,6 +99,8 @@ pub(crate) struct CliError {
     causes: Vec<String>,
     hint: Option<String>,
     from_store: bool,
+    /// The number of the deletion that was found instead of a version.
+    deletion: Option<Number>,
 }
 
 impl CliError {
@@ -105,6 +111,7 @@ impl CliError {
             causes: Vec::new(),
             hint: None,
             from_store: false,
+            deletion: None,
         }
     }
 
@@ -151,6 +158,11 @@ impl CliError {
             self.from_store = false;
         }
         self
+    }
+
+    /// The number of the deletion that was found instead of a version, if that is what failed.
+    pub(crate) fn deletion(&self) -> Option<Number> {
+        self.deletion
     }
 
     /// Shows the failure and answers the exit status.
@@ -221,6 +233,22 @@ impl From<ItemError> for CliError {
             ItemError::Busy { why: Why::BytesMissing, .. } => {
                 (Status::NotFound, Some("upload it again, or put them back from a backup or an older object version".to_owned()))
             }
+            ItemError::NeverSigned { .. } => (
+                Status::NotFound,
+                Some("publish it with --sign; what 0.3.4 wrote is signed when it is taken over: `microsecrets migrate --apply --sign --adopt`".to_owned()),
+            ),
+            ItemError::BreaksContract { .. } => (
+                Status::Usage,
+                Some("change the variables, or the contract".to_owned()),
+            ),
+            ItemError::SignatureNeeded { .. } => (
+                Status::Usage,
+                Some("sign it: --sign, or --sign-with KEY".to_owned()),
+            ),
+            ItemError::SignerNotPinned { .. } => (
+                Status::Usage,
+                Some("pin its public key with --verify-key; `microsecrets signing-key export` prints it".to_owned()),
+            ),
             ItemError::NeverAdopted { .. } => (
                 Status::Failure,
                 Some("take them over first: `microsecrets migrate --apply`".to_owned()),
@@ -267,7 +295,82 @@ impl From<ItemError> for CliError {
             shown = shown.caused_by(source);
         }
         shown.hint = hint;
+        if let ItemError::Deleted { number, .. } = error {
+            shown.deletion = Some(number);
+        }
         shown
+    }
+}
+
+impl From<ContractError> for CliError {
+    fn from(error: ContractError) -> Self {
+        let hint = match &error.fault {
+            ContractFault::File(FileRefused::Open { .. }) => {
+                "nobody but you and root may be able to write it: chmod go-w"
+            }
+            ContractFault::File(FileRefused::OtherOwner { .. }) => {
+                "whoever owns it could change what is demanded: use one that is yours or root's, with --config"
+            }
+            ContractFault::File(FileRefused::Io(source)) => {
+                advice::of_io(source).unwrap_or("check it, or name another with --config")
+            }
+            ContractFault::Pattern(error) => error.hint(),
+            _ => "docs/SEMANTICS.md, \"The contract\", says what it can hold",
+        };
+        Self::usage(error.to_string()).caused_by(&error.fault).hint(hint)
+    }
+}
+
+impl From<PinnedKeyError> for CliError {
+    fn from(error: PinnedKeyError) -> Self {
+        let hint = match &error {
+            PinnedKeyError::File {
+                source: FileRefused::Open { .. },
+                ..
+            } => "nobody but you and root may be able to write it: chmod go-w",
+            PinnedKeyError::File {
+                source: FileRefused::OtherOwner { .. },
+                ..
+            } => "whoever owns it could change what is believed: use one that is yours or root's, or base64",
+            _ => "give the public key that `microsecrets signing-key export` prints, as a file or as base64",
+        };
+        let shown = Self::usage(error.to_string());
+        let shown = match error.source() {
+            Some(source) => shown.caused_by(source),
+            None => shown,
+        };
+        shown.hint(hint)
+    }
+}
+
+impl From<StateError> for CliError {
+    fn from(error: StateError) -> Self {
+        let (status, hint) = match &error {
+            StateError::Back { .. } | StateError::Sideways { .. } => (
+                Status::NotTrusted,
+                "an older version may have been put back: look with `microsecrets history`; if it is meant, say --allow-rollback once",
+            ),
+            StateError::NoNumber { .. } => (Status::NotTrusted, "give it one with `microsecrets migrate --apply`"),
+            StateError::File {
+                source: FileRefused::Open { .. } | FileRefused::OtherOwner { .. },
+                ..
+            } => (
+                Status::NotTrusted,
+                "nobody but you and root may be able to write it; look who did, then chmod 600 or remove it",
+            ),
+            StateError::Damaged { .. } => (
+                Status::NotTrusted,
+                "look who wrote it; removed, it begins anew and believes what is current then",
+            ),
+            StateError::Locked { .. } => (Status::Failure, "another microsecrets is using it, or is stopped"),
+            _ => (Status::Failure, "check its folder, and the rights of this user"),
+        };
+        let shown = Self::new(status, error.to_string());
+        let shown = match error.source() {
+            Some(source) => shown.caused_by(source),
+            None => shown,
+        };
+        shown.hint(hint)
     }
 }
 
@@ -293,6 +396,19 @@ fn distrust_hint(distrust: &Distrust) -> Option<String> {
         Distrust::OtherKey { found, .. } => format!("if the key was changed on purpose, pin {} instead", shown(found)),
         Distrust::Checksum { .. } | Distrust::OtherCommit | Distrust::OtherItem { .. } | Distrust::OtherNumber { .. } => {
             "it was changed or copied by other means; look who may write there, and upload it again".to_owned()
+        }
+        Distrust::BadSignature => {
+            "it was changed after it was signed, or is a forgery; look who may write there".to_owned()
+        }
+        Distrust::Expired { .. } => "publish it again, with another --expires".to_owned(),
+        Distrust::OtherSigner { .. } => {
+            "if the key was changed on purpose, pin the new public key too, with --verify-key".to_owned()
+        }
+        Distrust::TooOld { .. } => {
+            "an older version may have been put back: look with `microsecrets history`".to_owned()
+        }
+        Distrust::Unsigned => {
+            "look who wrote it; if it is meant, `microsecrets re-sign --adopt` signs it, after showing what it changes".to_owned()
         }
         Distrust::OtherBucket { found, .. } => format!("if this is a replica, allow it with --replica {}", shown(found)),
         _ => return None,

@@ -160,8 +160,9 @@ fn failure(message: impl Into<String>, usage: &str) -> CliError {
 fn today(line: Vec<OsString>) -> Result<Command, CliError> {
     let program = format!("microsecrets-{}", line[1].to_string_lossy());
     Cli::try_parse_from(line)
-        .map(|cli| cli.command)
-        .map_err(|error| crate::usage::explain(&error, &program))
+        .map_err(|error| crate::usage::explain(&error, &program))?
+        .command
+        .with_contract()
 }
 
 async fn run_upload(typed: Typed, usage: &str) -> Result<(), CliError> {

@@ -1,6 +1,6 @@
 //! The `microsecrets` command: a terminal around the library.
 //!
-//! `cli` and `args` are what can be typed, `config` and `versions` what it means, `commands` what is then done (`publish`
+//! `cli` and `args` are what can be typed, `contract`, `config` and `versions` what it means, `commands` what is then done (`publish`
 //! has what those that write share); `error` and `ui` are what people see, `exec` and `place` what programs get.
 
 mod advice;
@@ -8,8 +8,10 @@ mod args;
 mod cli;
 mod commands;
 mod config;
+mod contract;
 mod error;
 mod exec;
+mod fresh;
 mod input;
 mod launcher;
 mod place;
@@ -17,6 +19,7 @@ mod progress;
 mod publish;
 mod python2;
 mod scratch;
+mod signing;
 mod trace;
 mod ui;
 mod usage;

@@ -14,9 +14,10 @@ use microsecrets::source::SharedSource;
 use microsecrets::spill::{Collected, Spool};
 use microsecrets::store::Payload;
 
-use crate::args::{Format, StoreArgs};
+use crate::args::{Format, StoreArgs, age};
 use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
+use crate::signing::SignArgs;
 use crate::{progress, ui};
 
 /// Options of every command that writes a version.
@@ -31,6 +32,14 @@ pub(crate) struct PublishArgs {
     /// Accept another KMS key than the current version's
     #[arg(long)]
     pub(crate) new_key: bool,
+    /// End the version's life after this time: 90d, 12h, 30m, 60s. Then nobody reads it any more
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) expires: Option<i64>,
+    #[command(flatten)]
+    pub(crate) sign: SignArgs,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Print only the checksum
     #[arg(short, long, conflicts_with = "format")]
     pub(crate) quiet: bool,
@@ -56,7 +65,8 @@ impl PublishArgs {
 
     /// A change with the caller's message.
     pub(crate) fn change(&self, kind: ChangeKind, content: Content) -> Decision {
-        Decision::Commit(Change::new(kind, content).message(self.message.clone()))
+        let change = Change::new(kind, content);
+        Decision::Commit(change.message(self.message.clone()).lifetime(self.expires))
     }
 
     /// Lets `decide` say what shall be on a base that is the expected one, and publishes that; who comes too late is told.
@@ -81,11 +91,13 @@ impl PublishArgs {
         on_conflict: OnConflict,
         decide: &mut impl FnMut(&Base<'_>) -> Result<Decision, ItemError>,
     ) -> Result<Result<Outcome, ItemError>, CliError> {
-        let mut writer = opened.writer(item)?;
+        let mut writer = self.sign.writer(opened, item, self.yes).await?;
         writer.new_key = self.new_key;
         let decide = |base: &Base<'_>| {
             self.check(base, item)?;
-            decide(base)
+            let decision = decide(base)?;
+            opened.keep_contract(item, base, &decision)?;
+            Ok(decision)
         };
         Ok(writer.write(on_conflict, decide).await)
     }

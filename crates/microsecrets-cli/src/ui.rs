@@ -52,6 +52,9 @@ pub(crate) fn notes(notes: &[Note]) {
     for note in notes {
         match note {
             Note::Complained { what } => warn(format_args!("committed, though the store complained: {}", shown(what))),
+            Note::ExpiresSoon { at } => warn(format_args!(
+                "this version expires at {at}: publish it again before that"
+            )),
             Note::HeadAhead { seconds } => warn(format_args!(
                 "the current version's name is {seconds} s ahead of the store's clock: look whose clock is wrong"
             )),

@@ -16,6 +16,12 @@ pub(crate) async fn read(opened: &Opened, item: &Item, spec: &VersionSpec) -> Re
     read_with(Reader::new(opened.access(item)), spec).await
 }
 
+/// The same, however old the version is: for who looks at the past, or brings it back.
+pub(crate) async fn read_past(opened: &Opened, item: &Item, spec: &VersionSpec) -> Result<Version, CliError> {
+    let is_said = *spec != VersionSpec::Current;
+    read_with(Reader::new(opened.access(item)).past(is_said), spec).await
+}
+
 /// The same, by a reader that may look for what 0.3.4 wrote.
 pub(crate) async fn read_with(reader: Reader<'_>, spec: &VersionSpec) -> Result<Version, CliError> {
     let read = async || reader.read(&reader.access.resolve(spec).await?).await;
@@ -25,9 +31,9 @@ pub(crate) async fn read_with(reader: Reader<'_>, spec: &VersionSpec) -> Result<
     }
 }
 
-/// Reads an environment, verified.
-pub(crate) async fn environment(opened: &Opened, item: &Item, spec: &VersionSpec) -> Result<Document, CliError> {
-    let version = read(opened, item, spec).await?;
+/// Reads an environment, verified, however old it is.
+pub(crate) async fn environment_past(opened: &Opened, item: &Item, spec: &VersionSpec) -> Result<Document, CliError> {
+    let version = read_past(opened, item, spec).await?;
     crate::ui::notes(&version.notes);
     document(version.content)
 }

@@ -61,7 +61,8 @@ fn somebody_has_to_say_why_it_may_be_believed() {
         &[],
         125,
         "error: nothing says why the environment may be believed\n\
-         hint: say -w 'VAR VAR' for the variables you expect, -c CHECKSUM for the exact content, or -a for anything\n",
+         hint: say -w 'VAR VAR' for the variables you expect, -c CHECKSUM for the exact content, --verify-key KEY for who \
+         signed it, or -a for anything\n",
     );
 }
 

@@ -9,14 +9,17 @@
 
 pub mod aws;
 pub mod checksum;
+pub mod contract;
 pub mod danger;
 pub mod diff;
 pub mod document;
 pub mod dotenv;
+pub mod freshness;
 pub mod item;
 pub mod keys;
 pub mod layout;
 pub mod name;
+pub mod ownfile;
 pub mod pairs;
 pub mod record;
 pub mod secret;

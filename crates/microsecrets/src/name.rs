@@ -24,6 +24,11 @@ impl ServiceName {
     pub fn default_key_alias(&self) -> Option<String> {
         (!self.0.contains('.')).then(|| format!("alias/microsecrets-{}", self.0))
     }
+
+    /// `alias/microsecrets-signing/<service>`, unless a dot in the name forbids it.
+    pub fn default_signing_alias(&self) -> Option<String> {
+        (!self.0.contains('.')).then(|| format!("alias/microsecrets-signing/{}", self.0))
+    }
 }
 
 impl FromStr for ServiceName {

@@ -68,6 +68,9 @@ pub struct Record {
     pub migration: bool,
     /// Which attempt to commit it belongs to.
     pub nonce: Nonce,
+    /// The fingerprint of the public key that it is signed for. It is for people: a pinned key verifies, whatever is
+    /// said here.
+    pub signer: Option<Checksum>,
 }
 
 /// Whether a version can be read.
@@ -206,6 +209,8 @@ struct Wire {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     migration: bool,
     nonce: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
 }
 
 /// The one field that is read first, whatever else a newer format holds.
@@ -259,6 +264,7 @@ impl Record {
             expires: optional(wire.expires, time).ok_or_else(field("expires"))?,
             migration: wire.migration,
             nonce: wire.nonce.parse().map_err(|_| RecordError::Field("nonce"))?,
+            signer: optional(wire.signer, |text| text.parse().ok()).ok_or_else(field("signer"))?,
         })
     }
 
@@ -283,6 +289,7 @@ impl Record {
             expires: self.expires.map(|expires| expires.to_string()),
             migration: self.migration,
             nonce: self.nonce.to_string(),
+            signer: self.signer.map(|signer| signer.to_string()),
         }
     }
 

@@ -26,6 +26,7 @@ fn record() -> Record {
         expires: None,
         migration: false,
         nonce: Nonce::from_bytes([7; 16]),
+        signer: None,
     }
 }
 

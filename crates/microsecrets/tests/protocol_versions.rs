@@ -14,7 +14,7 @@ use microsecrets::trust::Distrust;
 /// A row as `number or -, presence, kind`.
 fn told(row: &Row) -> String {
     let number = row.number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let kind = row.record.as_ref().map(|record| record.kind.to_string());
+    let kind = row.record().map(|record| record.kind.to_string());
     format!("{number} {:?} {}", row.bytes, kind.unwrap_or_default())
         .trim_end()
         .to_owned()

@@ -14,21 +14,18 @@ use crate::ui;
 #[derive(Args)]
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
-    item: ItemArgs,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    pub(crate) item: ItemArgs,
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Deletes.
 pub(crate) async fn run(args: &DeleteArgs) -> Result<(), CliError> {
     let item = args.item.item()?;
     let opened = Opened::open(&args.store, Purpose::Write).await?;
-    confirmed(args.yes, &format!("Delete the {item}?"))?;
+    confirmed(args.publish.yes, &format!("Delete the {item}?"))?;
     let mut in_migration = false;
     let decide = |base: &Base<'_>| match base.record() {
         None => Err(opened.absent(&item)),

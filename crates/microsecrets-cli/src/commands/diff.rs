@@ -34,10 +34,10 @@ pub(crate) struct DiffArgs {
     #[arg(value_name = "B")]
     after: Option<VersionSpec>,
     #[command(flatten)]
-    service: ServiceArgs,
+    pub(crate) service: ServiceArgs,
     /// Compare with this service's environment instead
     #[arg(long, value_name = "SERVICE")]
-    with: Option<ServiceName>,
+    pub(crate) with: Option<ServiceName>,
     /// Show the values as well
     #[arg(long)]
     values: bool,
@@ -48,7 +48,10 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
+    /// Where the other service's environment is, and what is demanded of it.
+    #[arg(skip)]
+    pub(crate) other_store: Option<StoreArgs>,
 }
 
 /// Prints the differences.
@@ -63,8 +66,17 @@ pub(crate) async fn run(args: &DiffArgs) -> Result<(), CliError> {
         VersionSpec::Previous
     };
     let (service, other) = (Item::environment(service.clone()), Item::environment(other.clone()));
-    let before = versions::environment(&opened, &service, args.before.as_ref().unwrap_or(&default)).await?;
-    let after = versions::environment(&opened, &other, args.after.as_ref().unwrap_or(&VersionSpec::Current)).await?;
+    let before = versions::environment_past(&opened, &service, args.before.as_ref().unwrap_or(&default)).await?;
+    let other_opened = match &args.other_store {
+        Some(store) => Opened::open(store, Purpose::Read).await?,
+        None => opened,
+    };
+    let after = versions::environment_past(
+        &other_opened,
+        &other,
+        args.after.as_ref().unwrap_or(&VersionSpec::Current),
+    )
+    .await?;
     let difference = Difference::between(&before.variables, &after.variables);
     print(&difference, args.format, args.values)?;
     if args.exit_code && !difference.is_empty() {

@@ -8,6 +8,7 @@ use microsecrets::layout::Item;
 use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
+use crate::fresh::StateArgs;
 use crate::place::{Placement, TooLarge, check_distinct, in_memory};
 use crate::{ui, versions};
 
@@ -54,6 +55,8 @@ pub(crate) struct DownloadArgs {
     #[arg(skip)]
     pub(crate) current_only: bool,
     #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
 
@@ -96,12 +99,15 @@ pub(crate) async fn read(
     pin: Option<&Pin>,
 ) -> Result<Version, CliError> {
     let reader = Reader::new(opened.access(item)).scan(args.scan);
-    let selector = match (pin, &args.at) {
-        (None, Some(at)) => return versions::read_with(reader, at).await,
-        (pin, _) => pin.map_or(Selector::Current, |pin| pin.selector(args.current_only)),
+    let read = match (pin, &args.at) {
+        (None, Some(at)) => versions::read_with(reader, at).await,
+        (pin, _) => {
+            let selector = pin.map_or(Selector::Current, |pin| pin.selector(args.current_only));
+            let failed = |error| CliError::from(error).context_for_store(format!("cannot read the {item}"));
+            reader.read(&selector).await.map_err(failed)
+        }
     };
-    let failed = |error| CliError::from(error).context_for_store(format!("cannot read the {item}"));
-    reader.read(&selector).await.map_err(failed)
+    args.state.seen(opened, item, read).await
 }
 
 /// The environment, verified.

@@ -26,7 +26,7 @@ What you change is applied to what is there by then, variable by variable: what 
 #[command(after_help = DETAILS)]
 pub(crate) struct EditArgs {
     #[command(flatten)]
-    service: ServiceArgs,
+    pub(crate) service: ServiceArgs,
     /// Edit a JSON object instead of pairs (also used when a value cannot be written as a pair)
     #[arg(short, long)]
     json: bool,
@@ -36,7 +36,7 @@ pub(crate) struct EditArgs {
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Edits.

@@ -1,7 +1,7 @@
 //! `history`: what was committed, when, by whom and why.
 
 use clap::Args;
-use microsecrets::item::{Presence, Row};
+use microsecrets::item::{Presence, Row, Signed};
 use microsecrets::text::shown;
 
 use crate::args::{Format, ItemArgs, StoreArgs};
@@ -23,7 +23,7 @@ With --format json, each version is one JSON object on a line of its own.";
 #[command(after_help = DETAILS)]
 pub(crate) struct HistoryArgs {
     #[command(flatten)]
-    item: ItemArgs,
+    pub(crate) item: ItemArgs,
     /// How many versions to list
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -34,7 +34,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Prints the history, a page at a time.
@@ -49,7 +49,10 @@ pub(crate) async fn run(args: &HistoryArgs) -> Result<(), CliError> {
             CliError::from(error).context_for_store(format!("cannot read the history of the {item}"))
         })?;
         match args.format {
-            Format::Text => ui::print(text(&page.rows, is_first).as_bytes())?,
+            Format::Text => {
+                let signed = opened.checks.demand_signatures();
+                ui::print(text(&page.rows, is_first, signed).as_bytes())?;
+            }
             Format::Json => page.rows.iter().try_for_each(|row| ui::print_line(json(row)))?,
         }
         left -= page.rows.len();
@@ -62,18 +65,22 @@ pub(crate) async fn run(args: &HistoryArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn text(rows: &[Row], header: bool) -> String {
-    let titles = ["VERSION", "TIME", "CHECKSUM", "SIZE", "KIND", "BY", "MESSAGE"]
+fn text(rows: &[Row], header: bool, signed: bool) -> String {
+    let titles = ["VERSION", "TIME", "CHECKSUM", "SIZE", "KIND", "BY", "SIGNED", "MESSAGE"]
         .map(str::to_owned)
         .to_vec();
     let titles = header.then_some(titles);
-    let rows: Vec<_> = titles.into_iter().chain(rows.iter().map(cells)).collect();
+    let mut rows: Vec<_> = titles.into_iter().chain(rows.iter().map(cells)).collect();
+    if !signed {
+        // Nobody's signature is believed, so none is shown.
+        rows.iter_mut().for_each(|cells| drop(cells.remove(6)));
+    }
     ui::table(&rows)
 }
 
 fn cells(row: &Row) -> Vec<String> {
     let dash = || "-".to_owned();
-    let record = row.record.as_ref();
+    let record = row.record();
     vec![
         row.number.map_or_else(dash, |number| number.to_string()),
         row.name.as_ref().map_or_else(dash, |name| name.second().to_string()),
@@ -90,14 +97,24 @@ fn cells(row: &Row) -> Vec<String> {
         record
             .and_then(|record| record.user.as_deref())
             .map_or_else(dash, shown),
+        signed(row).to_owned(),
         record
             .and_then(|record| record.message.as_deref())
             .map_or_else(String::new, shown),
     ]
 }
 
+fn signed(row: &Row) -> &'static str {
+    match row.signed {
+        Signed::Verified => "verified",
+        Signed::NotVerified => "not verified",
+        Signed::Bad => "BAD",
+        _ => "no",
+    }
+}
+
 fn kind(row: &Row) -> String {
-    match (&row.record, row.number) {
+    match (row.record(), row.number) {
         (Some(record), _) => record.kind.to_string(),
         (None, Some(_)) => "(record missing)".to_owned(),
         (None, None) => "0.3.4".to_owned(),
@@ -105,7 +122,7 @@ fn kind(row: &Row) -> String {
 }
 
 fn json(row: &Row) -> serde_json::Value {
-    let record = row.record.as_ref();
+    let record = row.record();
     serde_json::json!({
         "version": row.number.map(|number| number.get()),
         "name": row.name.as_ref().map(ToString::to_string),
@@ -120,6 +137,7 @@ fn json(row: &Row) -> serde_json::Value {
             _ => "unknown",
         },
         "kind": kind(row),
+        "signed": signed(row),
         "user": record.and_then(|record| record.user.clone()),
         "message": record.and_then(|record| record.message.clone()),
     })

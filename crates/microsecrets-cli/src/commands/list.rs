@@ -15,12 +15,12 @@ use crate::ui;
 pub(crate) struct ListArgs {
     /// Whose items to list, with number, time and size of the current version
     #[arg(value_name = "SERVICE")]
-    service: Option<ServiceName>,
+    pub(crate) service: Option<ServiceName>,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Prints the list.

@@ -8,6 +8,7 @@ use microsecrets::name::ServiceName;
 use crate::args::{ServiceArgs, StoreArgs};
 use crate::config::{self, Opened, Purpose};
 use crate::error::{CliError, Status};
+use crate::signing::SignArgs;
 use crate::ui;
 
 const DETAILS: &str = "\
@@ -19,25 +20,32 @@ readers look at the head, and for newer uploads of 0.3.4 as well, until --finish
 #[command(after_help = DETAILS)]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
-    service: ServiceArgs,
+    pub(crate) service: ServiceArgs,
     /// Give each item that 0.3.4 wrote a head: readers then need two requests instead of four, and one after --finish
     #[arg(long)]
     apply: bool,
     /// End the migration: readers no longer look for uploads of 0.3.4
     #[arg(long, conflicts_with = "apply")]
     finish: bool,
-    /// Do not ask whether to end it
-    #[arg(long, requires = "finish")]
+    /// Do not ask
+    #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    sign: SignArgs,
     /// Accept another KMS key than the current version's
     #[arg(long)]
     new_key: bool,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Migrates, or shows what that would do.
 pub(crate) async fn run(args: &MigrateArgs) -> Result<(), CliError> {
+    if args.yes && !args.apply && !args.finish {
+        return Err(
+            CliError::usage("this also needs --finish").hint("`microsecrets migrate --help` shows what can be said")
+        );
+    }
     let service = args.service.named()?;
     let purpose = if args.apply || args.finish {
         Purpose::Write
@@ -77,15 +85,16 @@ async fn row(opened: &Opened, item: &Item) -> Result<Vec<String>, CliError> {
     Ok(vec![item.kind().to_string(), state, last])
 }
 
-fn writer<'a>(args: &MigrateArgs, opened: &'a Opened, item: &'a Item) -> Result<Writer<'a>, CliError> {
-    let mut writer = opened.writer(item)?;
+async fn writer<'a>(args: &MigrateArgs, opened: &'a Opened, item: &'a Item) -> Result<Writer<'a>, CliError> {
+    let mut writer = args.sign.writer(opened, item, args.yes).await?;
     writer.new_key = args.new_key;
     Ok(writer)
 }
 
 async fn apply(args: &MigrateArgs, opened: &Opened, items: &[Item]) -> Result<(), CliError> {
     for item in items {
-        let outcome = writer(args, opened, item)?
+        let outcome = writer(args, opened, item)
+            .await?
             .write(OnConflict::Report, |_: &Base<'_>| Ok(Decision::Keep))
             .await;
         let outcome = outcome.map_err(|error| failed(error, item))?;
@@ -115,7 +124,8 @@ async fn finish(args: &MigrateArgs, opened: &Opened, service: &ServiceName, item
             .hint("say --yes to end it without being asked"));
     }
     for item in items {
-        let outcome = writer(args, opened, item)?
+        let outcome = writer(args, opened, item)
+            .await?
             .finish_migration()
             .await
             .map_err(|error| failed(error, item))?;

@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod diff;
 pub(crate) mod download;
@@ -10,8 +11,11 @@ pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod promote;
 pub(crate) mod prune;
+pub(crate) mod re_sign;
 pub(crate) mod rollback;
 pub(crate) mod set;
 pub(crate) mod show;
+pub(crate) mod signing_key;
 pub(crate) mod upload;
+pub(crate) mod verify;
 pub(crate) mod with_env;

@@ -25,28 +25,34 @@ Example:
 #[command(after_help = DETAILS)]
 pub(crate) struct PromoteArgs {
     #[command(flatten)]
-    item: ItemArgs,
+    pub(crate) item: ItemArgs,
     #[command(flatten)]
     at: AtArgs,
     /// The service to publish it for, and the bucket if it is another one
     #[arg(long, value_name = "SERVICE[@BUCKET]")]
-    to: Target,
+    pub(crate) to: Target,
     /// KMS key of the other service, by ARN, id or alias [default: alias/microsecrets-SERVICE]
     #[arg(long, value_name = "KEY")]
     to_kms_key: Option<String>,
     /// Account that must own the other bucket
     #[arg(long, value_name = "ACCOUNT", value_parser = crate::args::account)]
     to_bucket_owner: Option<String>,
+    /// Believe, of what is replaced, only what is signed with this key, and sign for its readers [default: --verify-key]
+    #[arg(long, value_name = "FILE|BASE64", value_delimiter = ',')]
+    to_verify_key: Vec<String>,
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
+    /// The other service's store, with what the contract says of that service.
+    #[arg(skip)]
+    pub(crate) target: Option<StoreArgs>,
 }
 
 /// Where to publish.
 #[derive(Clone)]
-struct Target {
-    service: ServiceName,
+pub(crate) struct Target {
+    pub(crate) service: ServiceName,
     bucket: Option<Bucket>,
 }
 
@@ -69,13 +75,13 @@ pub(crate) async fn run(args: &PromoteArgs) -> Result<(), CliError> {
     let from = args.item.service.named()?;
     let item = args.item.item()?;
     let target_item = Item::new(args.to.service.clone(), item.kind().clone());
-    let target_store = target_store(args);
+    let target_store = args.target.clone().unwrap_or_else(|| args.target_store());
     if target_item == item && target_store.bucket == args.store.bucket {
         return Err(CliError::usage("a version is promoted to another service or bucket")
             .hint("`microsecrets rollback VERSION` makes an old version of the same item current again"));
     }
     let source = Opened::open(&args.store, Purpose::Read).await?;
-    let version = versions::read(&source, &item, &args.at.at).await?;
+    let version = versions::read_past(&source, &item, &args.at.at).await?;
     ui::notes(&version.notes);
     let kind = ChangeKind::Promote(from.clone(), reference(&version));
     let target = Opened::open(&target_store, Purpose::Write).await?;
@@ -86,16 +92,22 @@ pub(crate) async fn run(args: &PromoteArgs) -> Result<(), CliError> {
     args.publish.print(&published, &done)
 }
 
-/// The other service has a key of its own, and the other bucket an owner: what is demanded of the source is not it.
-fn target_store(args: &PromoteArgs) -> StoreArgs {
-    let mut store = args.store.clone();
-    store.kms_key.clone_from(&args.to_kms_key);
-    if let Some(bucket) = &args.to.bucket {
-        store.bucket = Some(bucket.clone());
-        store.bucket_owner = None;
+impl PromoteArgs {
+    /// The other service has a key of its own, and the other bucket an owner: what is demanded of the source is not it.
+    pub(crate) fn target_store(&self) -> StoreArgs {
+        let mut store = self.store.clone();
+        store.kms_key.clone_from(&self.to_kms_key);
+        store.min_version = None;
+        if let Some(bucket) = &self.to.bucket {
+            store.bucket = Some(bucket.clone());
+            store.bucket_owner = None;
+        }
+        if self.to_bucket_owner.is_some() {
+            store.bucket_owner.clone_from(&self.to_bucket_owner);
+        }
+        if !self.to_verify_key.is_empty() {
+            store.verify_key.clone_from(&self.to_verify_key);
+        }
+        store
     }
-    if args.to_bucket_owner.is_some() {
-        store.bucket_owner.clone_from(&args.to_bucket_owner);
-    }
-    store
 }

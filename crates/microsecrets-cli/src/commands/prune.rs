@@ -7,7 +7,7 @@ use microsecrets::name::Number;
 use microsecrets::record::Record;
 use microsecrets::time::Timestamp;
 
-use crate::args::{Format, ItemArgs, StoreArgs};
+use crate::args::{Format, ItemArgs, StoreArgs, age, number};
 use crate::config::{Opened, Purpose};
 use crate::error::CliError;
 use crate::publish::confirmed;
@@ -26,7 +26,7 @@ Examples:
 #[command(after_help = DETAILS)]
 pub(crate) struct PruneArgs {
     #[command(flatten)]
-    item: ItemArgs,
+    pub(crate) item: ItemArgs,
     /// Keep the newest N versions
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     keep: Option<u64>,
@@ -52,7 +52,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Prunes.
@@ -143,25 +143,4 @@ fn counted(versions: usize) -> String {
         1 => "1 version".to_owned(),
         many => format!("{many} versions"),
     }
-}
-
-fn age(text: &str) -> Result<i64, String> {
-    let wrong = || "an age is a number and one of d, h, m, s: 90d".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        'd' => 86_400,
-        'h' => 3_600,
-        'm' => 60,
-        's' => 1,
-        _ => return Err(wrong()),
-    };
-    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
-    Ok(i64::from(count) * seconds)
-}
-
-fn number(text: &str) -> Result<Number, String> {
-    text.parse()
-        .ok()
-        .and_then(Number::new)
-        .ok_or_else(|| "a version's number is 1 or more".to_owned())
 }

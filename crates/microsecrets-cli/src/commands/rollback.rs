@@ -29,14 +29,11 @@ pub(crate) struct RollbackArgs {
     #[arg(value_name = "VERSION")]
     version: VersionSpec,
     #[command(flatten)]
-    item: ItemArgs,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    pub(crate) item: ItemArgs,
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Rolls back.
@@ -44,10 +41,13 @@ pub(crate) async fn run(args: &RollbackArgs) -> Result<(), CliError> {
     exec::hide_memory();
     let item = args.item.item()?;
     let opened = Opened::open(&args.store, Purpose::Write).await?;
-    let version = versions::read(&opened, &item, &args.version).await?;
+    let version = versions::read_past(&opened, &item, &args.version).await?;
     let target = reference(&version);
-    show(&opened, &item, &version).await?;
-    confirmed(args.yes, &format!("Roll the {item} back to {target}?"))?;
+    // What is there is shown when it is asked whether to adopt it.
+    if !args.publish.sign.adopts() {
+        show(&opened, &item, &version).await?;
+    }
+    confirmed(args.publish.yes, &format!("Roll the {item} back to {target}?"))?;
     let again = Again::of(version).await?;
     let kind = ChangeKind::Rollback(target.clone());
     let decide = |_: &Base<'_>| Ok(args.publish.change(kind.clone(), again.content()));

@@ -37,7 +37,7 @@ pub(crate) struct SetArgs {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    service: ServiceArgs,
+    pub(crate) service: ServiceArgs,
     /// Take exactly what is read: a newline at the end, or nothing at all
     #[arg(long)]
     exact: bool,
@@ -59,7 +59,7 @@ pub(crate) struct SetArgs {
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Remove variables
@@ -69,11 +69,11 @@ pub(crate) struct UnsetArgs {
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     #[command(flatten)]
-    service: ServiceArgs,
+    pub(crate) service: ServiceArgs,
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Sets variables.

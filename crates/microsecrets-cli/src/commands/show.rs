@@ -16,7 +16,7 @@ use crate::{exec, ui, versions};
 #[derive(Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    item: ItemArgs,
+    pub(crate) item: ItemArgs,
     #[command(flatten)]
     at: AtArgs,
     /// Show the values as well
@@ -26,7 +26,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 }
 
 /// Prints the version.
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &ShowArgs) -> Result<(), CliError> {
     exec::hide_memory();
     let item = args.item.item()?;
     let opened = Opened::open(&args.store, Purpose::Read).await?;
-    let version = versions::read(&opened, &item, &args.at.at).await?;
+    let version = versions::read_past(&opened, &item, &args.at.at).await?;
     ui::notes(&version.notes);
     let variables = match &version.content {
         VersionContent::Environment(document) => Some(&document.variables),
@@ -67,6 +67,8 @@ fn print(item: &Item, facts: &Facts, variables: Option<&Variables>, values: bool
         lines.extend(record.user.as_deref().map(|user| ("by", shown(user))));
         lines.extend(record.message.as_deref().map(|message| ("message", shown(message))));
         lines.extend(record.mode.map(|mode| ("mode", format!("{mode:04o}"))));
+        lines.extend(record.expires.map(|at| ("expires", at.to_string())));
+        lines.extend(record.signer.map(|signer| ("signer", signer.to_string())));
     }
     let rows: Vec<_> = lines
         .into_iter()
@@ -106,6 +108,8 @@ fn json(item: &Item, facts: &Facts, variables: Option<&Variables>, values: bool)
         "user": record.and_then(|record| record.user.clone()),
         "message": record.and_then(|record| record.message.clone()),
         "mode": record.and_then(|record| record.mode).map(|mode| format!("{mode:04o}")),
+        "expires": record.and_then(|record| record.expires).map(|at| at.to_string()),
+        "signer": record.and_then(|record| record.signer).map(|signer| signer.to_string()),
         "variables": variables,
     })
 }

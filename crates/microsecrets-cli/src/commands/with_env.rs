@@ -1,9 +1,11 @@
 //! `with-env`: becomes a command, with the secrets in its environment.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use clap::Args;
 use futures_util::future::try_join_all;
+use microsecrets::contract::{Breach, Contract, Expected};
 use microsecrets::document::Document;
 use microsecrets::item::{Facts, Reader, Selector, Version, VersionSpec};
 use microsecrets::layout::Item;
@@ -16,12 +18,13 @@ use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::exec::{self, Environment, Ready};
+use crate::fresh::StateArgs;
 use crate::place::{Placement, check_distinct};
 use crate::{ui, versions};
 
 const DETAILS: &str = "\
-Say why the environment may be believed: -c pins its exact content, -w allows only the variables you name, -a allows \
-whatever is there.
+Say why the environment may be believed: -c pins its exact content, -w allows only the variables you name, \
+--verify-key believes who signed it, -a allows whatever is there. A contract, microsecrets.toml, can say it too.
 
 The command replaces this process, so its signals, terminal and exit status are its own, and gets MICROSECRETS_METADATA \
 and MICROSECRETS_SOURCE as well. When it is not started, the status is 122 (not trusted), 123 (denied or absent), 124 \
@@ -79,6 +82,8 @@ pub(crate) struct WithEnvArgs {
     #[arg(skip)]
     pub(crate) current_only: bool,
     #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
 
@@ -94,7 +99,6 @@ async fn prepare(args: &WithEnvArgs) -> Result<Ready<'_>, CliError> {
             CliError::usage("no command is given").hint("put it after --: microsecrets with-env ... -- COMMAND")
         );
     }
-    let whitelist = allowed(args)?;
     let service = args.service.named()?;
     for spec in &args.file {
         if spec.path.is_none() {
@@ -104,10 +108,11 @@ async fn prepare(args: &WithEnvArgs) -> Result<Ready<'_>, CliError> {
     }
     check_distinct(&args.file)?;
     let opened = Opened::open(&args.store, Purpose::Read).await?;
+    let allowed = allowed(args, &opened)?;
     let (version, files) = read_all(args, service, &opened).await?;
     ui::notes(&version.notes);
     let document = versions::document(version.content)?;
-    let environment = merge(args, &whitelist, &document, &version.facts)?;
+    let environment = merge(args, &allowed, &document, &version.facts)?;
     let ready = Ready::new(&args.command, environment, !args.no_path)?;
     place(args, files).await?;
     Ok(ready)
@@ -146,40 +151,59 @@ async fn read_all(
             .map(|(item, selector)| read(item, selector)),
     );
     let (version, files) = futures_util::future::join(environment(), files).await;
-    Ok((version?, files?))
+    // What is used together is remembered together.
+    let (version, files) = match version {
+        Ok(version) => (version, files?),
+        version => (args.state.seen(opened, &item, version).await?, Vec::new()),
+    };
+    let mut seen = vec![(&item, &version.facts)];
+    seen.extend(items.iter().zip(files.iter().map(|file| &file.facts)));
+    args.state.observe(opened, &seen).await?;
+    Ok((version, files))
 }
 
-/// What the command line allows; `None` is everything.
+/// What the command line and the contract allow.
 struct Allowed {
+    /// The names of `-w`; without them, everything.
     whitelist: Option<Whitelist>,
+    /// What the contract requires and allows.
+    contract: Option<Arc<Contract>>,
     /// Say which variables could run code: nobody named them.
     warn: bool,
 }
 
-fn allowed(args: &WithEnvArgs) -> Result<Allowed, CliError> {
-    if !args.whitelist.is_empty() {
-        let whitelist =
-            Whitelist::parse(&args.whitelist).map_err(|error| CliError::usage(error.to_string()).hint(error.hint()))?;
-        return Ok(Allowed {
-            whitelist: Some(whitelist),
-            warn: false,
-        });
+impl Allowed {
+    fn expected(&self) -> Option<&Expected> {
+        self.contract.as_ref().and_then(|contract| contract.variables.as_ref())
     }
-    match (args.whitelist_all, &args.checksum) {
-        (true, _) => Ok(Allowed {
-            whitelist: None,
-            warn: true,
-        }),
-        (false, Some(_)) => Ok(Allowed {
-            whitelist: None,
-            warn: false,
-        }),
-        (false, None) => Err(
-            CliError::usage("nothing says why the environment may be believed").hint(
-                "say -w 'VAR VAR' for the variables you expect, -c CHECKSUM for the exact content, or -a for anything",
-            ),
+
+    /// Whether the contract has no place for a variable.
+    fn is_extra(&self, name: &str) -> bool {
+        self.expected().is_some_and(|expected| !expected.allowed().allows(name))
+    }
+}
+
+fn allowed(args: &WithEnvArgs, opened: &Opened) -> Result<Allowed, CliError> {
+    let whitelist = match args.whitelist.is_empty() {
+        true => None,
+        false => Some(
+            Whitelist::parse(&args.whitelist).map_err(|error| CliError::usage(error.to_string()).hint(error.hint()))?,
         ),
+    };
+    let allowed = Allowed {
+        whitelist,
+        contract: opened.contract.clone(),
+        warn: args.whitelist_all,
+    };
+    let is_said = allowed.whitelist.is_some() || args.whitelist_all || args.checksum.is_some();
+    if is_said || opened.checks.demand_signatures() || allowed.expected().is_some() {
+        return Ok(allowed);
     }
+    Err(
+        CliError::usage("nothing says why the environment may be believed").hint(
+            "say -w 'VAR VAR' for the variables you expect, -c CHECKSUM for the exact content, --verify-key KEY for who signed it, or -a for anything",
+        ),
+    )
 }
 
 /// The environment that the command gets.
@@ -201,6 +225,13 @@ fn merge(args: &WithEnvArgs, allowed: &Allowed, document: &Document, facts: &Fac
             refusals.push((refusal, name, position));
             continue;
         }
+        if allowed.is_extra(name) {
+            // Refused by the contract below, unless it is to be left out.
+            if args.ignore_extra && (args.store.verbose || args.store.debug) {
+                ui::note(format_args!("left out {}", ui::variable_at(name, position)));
+            }
+            continue;
+        }
         if let Some(row) = danger::find(name).filter(|_| allowed.warn) {
             ui::warn(format_args!("{} is set: {}", ui::variable_at(name, position), row.why));
         }
@@ -209,12 +240,38 @@ fn merge(args: &WithEnvArgs, allowed: &Allowed, document: &Document, facts: &Fac
     if let Some(error) = all_refused(refusals) {
         return Err(error);
     }
+    keep_contract(args, allowed, document)?;
     environment.insert("MICROSECRETS_METADATA".into(), document.metadata.to_json().into());
     environment.insert("MICROSECRETS_SOURCE".into(), facts.key.clone().into());
     for name in args.del_env.iter().flat_map(|names| names.split_whitespace()) {
         environment.remove(std::ffi::OsStr::new(name));
     }
     Ok(environment)
+}
+
+/// Refuses an environment that breaks the contract. What is left out on purpose breaks none.
+fn keep_contract(args: &WithEnvArgs, allowed: &Allowed, document: &Document) -> Result<(), CliError> {
+    let (Some(contract), Some(expected)) = (&allowed.contract, allowed.expected()) else {
+        return Ok(());
+    };
+    let breaches = expected.breaches(&document.variables);
+    let is_extra = |breach: &Breach| matches!(breach, Breach::NotAllowed(_));
+    let counted = breaches
+        .iter()
+        .filter(|breach| !(args.ignore_extra && is_extra(breach)));
+    let told: Vec<String> = counted.map(ToString::to_string).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the environment breaks its contract: {}", told.join("; "));
+    let path = ui::shown_path(&contract.path);
+    let hint = match breaches.iter().any(is_extra) {
+        true => {
+            format!("change the environment, or `optional` in {path}; --ignore-extra leaves out what is not allowed")
+        }
+        false => format!("set what is missing (`microsecrets set`), or change `require` in {path}"),
+    };
+    Err(CliError::new(Status::NotTrusted, message).hint(hint))
 }
 
 fn refused(refusal: &Refusal<'_>, name: &str, position: usize) -> CliError {

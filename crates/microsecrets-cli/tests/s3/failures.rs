@@ -379,7 +379,7 @@ mod keys {
                 unchanged,
                 [5, 123],
                 &format!(
-                    "  caused by: get services/api/head/environment: the KMS key is disabled or not usable \
+                    "  caused by: get services/api/head/environment: the key is disabled or not usable \
                      ({code}, request [REQUEST])\n\
                      hint: enable the key, or cancel its deletion, in KMS\n"
                 ),
@@ -396,7 +396,7 @@ mod keys {
             &outcome,
             5,
             "error: cannot upload the environment of api\n  \
-               caused by: look up key alias/microsecrets-api: the KMS key is disabled or not usable\n  \
+               caused by: look up key alias/microsecrets-api: the key is disabled or not usable\n  \
                caused by: its state is Disabled, its use ENCRYPT_DECRYPT\n\
              hint: enable the key, or cancel its deletion, in KMS\n",
         );
@@ -411,7 +411,7 @@ mod keys {
             &outcome,
             3,
             "error: cannot upload the environment of api\n  \
-               caused by: look up key alias/microsecrets-api: no such KMS key (NotFoundException, request [REQUEST])\n\
+               caused by: look up key alias/microsecrets-api: there is no such key (NotFoundException, request [REQUEST])\n\
              hint: check --kms-key and the region; for a new service, create the key and its alias (alias/microsecrets-api)\n",
         );
         place.microsecrets(&["download"]).run().ends(0);

@@ -16,6 +16,8 @@ impl Writer<'_> {
     /// what only who adopts can see: versions below the adopted one that came too late to be chosen.
     pub(super) async fn adopt(&self, ground: &Ground, listed: &Listed) -> Result<Vec<Note>, ItemError> {
         let name = listed.named()?.clone();
+        // What is adopted gets our signature.
+        self.check_adopted(&listed.key)?;
         let Some((bytes, size)) = self.legacy_bytes(ground, &listed.key, &name).await? else {
             return Ok(Vec::new());
         };
@@ -27,9 +29,10 @@ impl Writer<'_> {
             ..self.record(ground, ChangeKind::Adopted, Checksum::of_nothing(), State::Live)?
         };
         let head = self.new_head(record, bytes)?;
-        if let Attempt::Again = self.complete(ground).await? {
+        let (completed, head) = tokio::join!(self.complete(ground), self.sign(head));
+        let (Attempt::Done(()), head) = (completed?, head?) else {
             return Ok(Vec::new());
-        }
+        };
         match self.commit(ground, Candidate { head, large: None }).await {
             Ok(Attempt::Done(committed)) => {
                 let notes = committed.notes.into_iter();
@@ -60,10 +63,7 @@ impl Writer<'_> {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        self.access
-            .checks
-            .check_encryption(&object.encryption)
-            .map_err(distrust)?;
+        self.access.check_encryption(key, &object.encryption).await?;
         self.check_key(&object.encryption, &ground.encryption)?;
         let limit = if self.access.item.is_file() {
             MAX_INLINE_FILE

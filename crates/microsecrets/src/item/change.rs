@@ -6,7 +6,6 @@ use crate::document::{Document, Variables};
 use crate::record::{ChangeKind, Record, SignedRecord};
 use crate::secret::SecretBytes;
 use crate::store::Source;
-use crate::time::Timestamp;
 
 /// What to publish.
 #[non_exhaustive]
@@ -15,8 +14,8 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Why, in the writer's words.
     pub message: Option<String>,
-    /// When the version ends being valid.
-    pub expires: Option<Timestamp>,
+    /// How many seconds after its commit the version ends being valid.
+    pub lifetime: Option<i64>,
     /// Its content.
     pub content: Content,
 }
@@ -27,9 +26,15 @@ impl Change {
         Self {
             kind,
             message: None,
-            expires: None,
+            lifetime: None,
             content,
         }
+    }
+
+    /// Valid for so many seconds only.
+    pub fn lifetime(mut self, seconds: Option<i64>) -> Self {
+        self.lifetime = seconds;
+        self
     }
 
     /// With a message.

@@ -11,6 +11,7 @@ use super::change::{Base, Committed, Decision, OnConflict, Outcome};
 use super::listing::{Beyond, WrittenBy};
 use super::settle::Settled;
 use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, Note, Rival, is_live, replacing};
+use crate::checksum::Checksum;
 use crate::keys::Keys;
 use crate::name::VersionName;
 use crate::record::{ChangeKind, Head, Record};
@@ -31,6 +32,10 @@ pub struct Writer<'a> {
     pub new_key: bool,
     /// Who writes, `name@host`.
     pub user: String,
+    /// The name of the key that signs new versions: an alias, an id or an ARN.
+    pub sign_with: Option<String>,
+    /// Take as a base what no pinned key vouches for, if it is exactly this: what [`Unsigned`](super::Unsigned) says.
+    pub adopt: Vec<Checksum>,
 }
 
 /// A base: the head, what lies beyond it, and how to encrypt.
@@ -72,6 +77,8 @@ impl<'a> Writer<'a> {
             key_name: key_name.to_owned(),
             new_key: false,
             user: user.to_owned(),
+            sign_with: None,
+            adopt: Vec::new(),
         }
     }
 
@@ -81,6 +88,7 @@ impl<'a> Writer<'a> {
         on_conflict: OnConflict,
         mut decide: impl FnMut(&Base<'_>) -> Result<Decision, ItemError>,
     ) -> Result<Outcome, ItemError> {
+        self.check_signing()?;
         let mut so_far = SoFar::default();
         for _ in 0..MAX_ATTEMPTS {
             let Attempt::Done(ground) = self.ground(&mut so_far).await? else {
@@ -138,7 +146,7 @@ impl<'a> Writer<'a> {
 
     /// Step 1: the base. `Again` after adopting what 0.3.4 wrote, and when the head changed under us.
     pub(super) async fn ground(&self, so_far: &mut SoFar) -> Result<Attempt<Ground>, ItemError> {
-        let (head, encryption) = tokio::join!(self.access.head(), self.encryption(so_far.encryption.take()));
+        let (head, encryption) = tokio::join!(self.base(), self.encryption(so_far.encryption.take()));
         let (head, encryption) = (head?, encryption?);
         so_far.encryption = Some(encryption.clone());
         let record = head.as_ref().map(FetchedHead::record);
@@ -188,13 +196,7 @@ impl<'a> Writer<'a> {
             (None, RequiredEncryption::Store) => Encryption::Store,
             (None, RequiredEncryption::Kms(_)) => self.keys.resolve(&self.key_name).await?,
         };
-        self.access
-            .checks
-            .check_encryption(&encryption)
-            .map_err(|source| ItemError::Distrusted {
-                key: self.key_name.clone(),
-                source,
-            })?;
+        self.access.check_encryption(&self.key_name, &encryption).await?;
         Ok(encryption)
     }
 
@@ -217,10 +219,11 @@ impl<'a> Writer<'a> {
 
     /// Steps 3 and 4.
     pub(super) async fn commit(&self, ground: &Ground, candidate: Candidate) -> Result<Attempt<Committed>, ItemError> {
+        let name = &candidate.head.record().name;
         let mut notes = match self.swap(ground, &candidate).await {
             Ok(Attempt::Done(notes)) => notes,
             Ok(failed) => {
-                self.remove_large(&candidate).await;
+                self.remove_large(name, candidate.large.as_ref()).await;
                 return Ok(match failed {
                     Attempt::Lost(by) => Attempt::Lost(by),
                     _ => Attempt::Again,
@@ -229,12 +232,11 @@ impl<'a> Writer<'a> {
             Err(error) => {
                 // Only who has certainly lost may delete; what may be committed stays.
                 if !matches!(error, ItemError::Unknown { .. } | ItemError::NoCompareAndSwap { .. }) {
-                    self.remove_large(&candidate).await;
+                    self.remove_large(name, candidate.large.as_ref()).await;
                 }
                 return Err(error);
             }
         };
-        let name = &candidate.head.record().name;
         let (put, raced) = tokio::join!(self.put_version(ground, &candidate.head), self.raced_by(ground, name));
         notes.extend(put);
         notes.extend(raced);

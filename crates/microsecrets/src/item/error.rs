@@ -1,5 +1,6 @@
 //! What can go wrong with an item: every way in which the protocol ends without doing what was asked.
 
+use crate::contract::Breach;
 use crate::document::DocumentError;
 use crate::layout::Item;
 use crate::name::{Number, VersionName};
@@ -29,6 +30,14 @@ pub enum ItemError {
         what: String,
         /// The names of those versions, oldest first, or the first of them.
         candidates: Vec<VersionName>,
+    },
+    /// The new environment is not what its contract says.
+    #[error("the new version of the {item} would break its contract: {}", listed(breaches))]
+    BreaksContract {
+        /// Which item.
+        item: Item,
+        /// What breaks it.
+        breaches: Vec<Breach>,
     },
     /// It kept changing while it was read or written.
     #[error("given up on the {item} after {attempts} attempts: {why}")]
@@ -156,6 +165,14 @@ pub enum ItemError {
         /// Which item.
         item: Item,
     },
+    /// There is no head, and only what is signed is believed.
+    #[error("there is no signed {item} in {location}")]
+    NeverSigned {
+        /// Which item.
+        item: Item,
+        /// Where.
+        location: String,
+    },
     /// There is nothing before the current version.
     #[error("the {item} has no version before the current one")]
     NoPrevious {
@@ -226,6 +243,18 @@ pub enum ItemError {
         /// Why.
         source: RecordError,
     },
+    /// The new version would not be signed, but who reads it demands that.
+    #[error("the new version of the {item} would not be signed, but a signature is required")]
+    SignatureNeeded {
+        /// Which item.
+        item: Item,
+    },
+    /// The key that signs is none of those that are pinned.
+    #[error("what {key} signs would not be believed: its public key is not pinned")]
+    SignerNotPinned {
+        /// The key that signs.
+        key: String,
+    },
     /// The version to be written cannot be.
     #[error("the new version cannot be written")]
     NewRecord {
@@ -270,6 +299,10 @@ fn shown_variable(name: &str) -> String {
     } else {
         "a variable whose name no shell can export".to_owned()
     }
+}
+
+fn listed(breaches: &[Breach]) -> String {
+    breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn last_change(by: Option<&Rival>) -> String {

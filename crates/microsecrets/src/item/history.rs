@@ -9,7 +9,7 @@ use super::listing::{AT_ONCE, Listed, WrittenBy};
 use super::newest::Newest;
 use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, is_live};
 use crate::name::{Number, VersionName};
-use crate::record::Record;
+use crate::record::{Record, SignedRecord};
 
 /// How many missing log entries in a row a search passes over. A crash leaves one out, until the next write.
 const MAX_GAP: u64 = 100;
@@ -24,10 +24,33 @@ pub struct Row {
     pub name: Option<VersionName>,
     /// How many bytes it has.
     pub size: Option<u64>,
-    /// Its record; `None` for 0.3.4's, and when it is missing.
-    pub record: Option<Record>,
+    /// Its log entry; `None` for 0.3.4's, and when it is missing.
+    pub entry: Option<SignedRecord>,
     /// Where its bytes are.
     pub bytes: Presence,
+    /// What its signature is worth.
+    pub signed: Signed,
+}
+
+impl Row {
+    /// Its record; `None` for 0.3.4's, and when it is missing.
+    pub fn record(&self) -> Option<&Record> {
+        self.entry.as_ref().map(SignedRecord::record)
+    }
+}
+
+/// What a record's signature is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Signed {
+    /// There is one, and it is none of a pinned key.
+    Bad,
+    /// There is none.
+    No,
+    /// There is one, and no key is pinned to verify it with.
+    NotVerified,
+    /// It is a pinned key's.
+    Verified,
 }
 
 /// Where a version's bytes are.
@@ -88,7 +111,7 @@ impl Access<'_> {
 
     /// One attempt; `None` when the first head came meanwhile.
     async fn page(&self, from: Option<Cursor>, limit: usize) -> Result<Option<HistoryPage>, ItemError> {
-        let head = self.head().await?;
+        let head = self.head_by_anybody().await?;
         let newest = head.as_ref().map_or(0, |head| head.record().number.get());
         let is_first = from.is_none();
         let from = from.unwrap_or(Cursor {
@@ -97,33 +120,46 @@ impl Access<'_> {
         });
         let lowest = from.number.saturating_sub(limit as u64 - 1).max(1);
         let numbers: Vec<Number> = (lowest..=from.number).rev().filter_map(Number::new).collect();
-        let records = self.records(head.as_ref(), &numbers).await?;
-        let oldest = records.iter().rev().flatten().next().filter(|_| lowest > 1);
+        let entries = self.entries(head.as_ref(), &numbers).await?;
+        let oldest = entries.iter().rev().flatten().next().filter(|_| lowest > 1);
         let keys = Newest::all(self)
-            .from(oldest.map(|record| &record.name))
+            .from(oldest.map(|entry| &entry.record().name))
             .before(from.name.as_ref());
-        let (candidates, next) = merged(newest, &from, numbers.into_iter().zip(records), keys, limit).await?;
-        let Some(rows) = self.only_versions(candidates, head.is_some()).await? else {
+        let (candidates, next) = merged(newest, &from, numbers.into_iter().zip(entries), keys, limit).await?;
+        let Some(mut rows) = self.only_versions(candidates, head.is_some()).await? else {
             return Ok(None);
         };
+        for row in &mut rows {
+            row.signed = row.entry.as_ref().map_or(Signed::No, |entry| self.signed(entry));
+        }
         if rows.is_empty() && next.is_none() && is_first {
             return Err(self.absent());
         }
         Ok(Some(HistoryPage { rows, next }))
     }
 
-    /// The records of these numbers, asked for side by side; the head's is at hand.
-    pub(super) async fn records(
+    /// What a log entry's signature is worth.
+    pub fn signed(&self, entry: &SignedRecord) -> Signed {
+        match (entry.signature(), self.checks.check_signature(entry)) {
+            (None, _) => Signed::No,
+            (Some(_), Err(_)) => Signed::Bad,
+            (Some(_), Ok(())) if self.checks.demand_signatures() => Signed::Verified,
+            (Some(_), Ok(())) => Signed::NotVerified,
+        }
+    }
+
+    /// The log entries of these numbers, asked for side by side, whoever signed them; the head's is at hand.
+    pub(super) async fn entries(
         &self,
         head: Option<&FetchedHead>,
         numbers: &[Number],
-    ) -> Result<Vec<Option<Record>>, ItemError> {
-        let record = async |number: Number| match head.map(FetchedHead::record) {
-            Some(current) if current.number == number => Ok(Some(current.clone())),
-            _ => Ok::<_, ItemError>(self.log_entry(number).await?.map(|entry| entry.record().clone())),
+    ) -> Result<Vec<Option<SignedRecord>>, ItemError> {
+        let entry = async |number: Number| match head {
+            Some(current) if current.record().number == number => Ok(Some(current.head.entry().clone())),
+            _ => self.log_entry(number).await,
         };
-        let records = stream::iter(numbers.iter().map(|number| record(*number)));
-        records.buffered(AT_ONCE).try_collect().await
+        let entries = stream::iter(numbers.iter().map(|number| entry(*number)));
+        entries.buffered(AT_ONCE).try_collect().await
     }
 
     /// Leaves out what was put and never committed. Without a head nobody knows what was, unless it has just come.
@@ -149,44 +185,50 @@ impl Access<'_> {
         Ok(Some(rows))
     }
 
-    /// The record of a name, by a binary search over the log; `None` when no record names it.
-    pub(super) async fn record_of(&self, head: &FetchedHead, name: &VersionName) -> Result<Option<Record>, ItemError> {
-        let found = self.last_record(head, |candidate| candidate <= name).await?;
-        Ok(found.filter(|record| record.name == *name))
+    /// The log entry of a name, by a binary search; `None` when none names it.
+    pub(super) async fn entry_of(
+        &self,
+        head: &FetchedHead,
+        name: &VersionName,
+    ) -> Result<Option<SignedRecord>, ItemError> {
+        let found = self.last_entry(head, |candidate| candidate <= name).await?;
+        Ok(found.filter(|entry| entry.record().name == *name))
     }
 
-    /// The last record whose name satisfies a condition that holds for all names up to some point and for none after.
-    pub(super) async fn last_record(
+    /// The last log entry whose name satisfies a condition that holds for all names up to some point and for none after.
+    /// Where signatures are demanded, one that is not signed is as good as missing.
+    pub(super) async fn last_entry(
         &self,
         head: &FetchedHead,
         holds: impl Fn(&VersionName) -> bool,
-    ) -> Result<Option<Record>, ItemError> {
+    ) -> Result<Option<SignedRecord>, ItemError> {
         if holds(&head.record().name) {
-            return Ok(Some(head.record().clone()));
+            return Ok(Some(head.head.entry().clone()));
         }
         let (mut low, mut high) = (1, head.record().number.get());
         let mut last = None;
         // What is below `low` holds or is unknown; what is from `high` on does not.
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.nearest_record(low, middle).await? {
-                Some(record) if holds(&record.name) => {
+            match self.nearest_entry(low, middle).await? {
+                Some(entry) if holds(&entry.record().name) => {
                     low = middle + 1;
-                    last = Some(record);
+                    last = Some(entry);
                 }
-                Some(record) => high = record.number.get(),
+                Some(entry) => high = entry.record().number.get(),
                 None => low = middle + 1,
             }
         }
         Ok(last)
     }
 
-    /// The record of a number, or of the nearest one below it that has one, but not below `lowest`.
-    async fn nearest_record(&self, lowest: u64, number: u64) -> Result<Option<Record>, ItemError> {
+    /// The log entry of a number, or of the nearest one below it that has one, but not below `lowest`.
+    async fn nearest_entry(&self, lowest: u64, number: u64) -> Result<Option<SignedRecord>, ItemError> {
         let lowest = lowest.max(number.saturating_sub(MAX_GAP));
         for number in (lowest..=number).rev().filter_map(Number::new) {
-            if let Some(entry) = self.log_entry(number).await? {
-                return Ok(Some(entry.record().clone()));
+            let entry = self.log_entry(number).await?;
+            if let Some(entry) = entry.filter(|entry| self.checks.check_signature(entry).is_ok()) {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
@@ -197,29 +239,30 @@ impl Access<'_> {
 async fn merged(
     newest: u64,
     from: &Cursor,
-    records: impl Iterator<Item = (Number, Option<Record>)>,
+    entries: impl Iterator<Item = (Number, Option<SignedRecord>)>,
     mut keys: Newest<'_>,
     limit: usize,
 ) -> Result<(Vec<Candidate>, Option<Cursor>), ItemError> {
-    let mut records = records.peekable();
+    let mut entries = entries.peekable();
     let mut key = keys.next().await?;
     let mut candidates = Vec::new();
     let mut cursor = from.clone();
     while candidates.len() < limit {
-        let recorded = records
+        let recorded = entries
             .peek()
-            .map(|(_, record)| record.as_ref().map(|record| &record.name));
+            .map(|(_, entry)| entry.as_ref().map(|entry| &entry.record().name));
         let candidate = match (recorded, key.take()) {
             (None, None) => break,
             // No record names it.
             (None, Some((name, listed))) => unrecorded(name, listed),
             (Some(Some(recorded)), Some((name, listed))) if name > *recorded => unrecorded(name, listed),
             (Some(_), next) => {
-                let Some((number, record)) = records.next() else { break };
+                let Some((number, entry)) = entries.next() else { break };
                 cursor.number = number.get() - 1;
-                let has_bytes = next.as_ref().map(|(name, _)| name) == record.as_ref().map(|record| &record.name);
-                key = next.filter(|_| record.is_none() || !has_bytes);
-                recorded_row(number, record, number.get() == newest, has_bytes)
+                let named = entry.as_ref().map(|entry| &entry.record().name);
+                let has_bytes = next.as_ref().map(|(name, _)| name) == named;
+                key = next.filter(|_| entry.is_none() || !has_bytes);
+                recorded_row(number, entry, number.get() == newest, has_bytes)
             }
         };
         cursor.name = candidate.row.name.clone().or(cursor.name);
@@ -237,8 +280,9 @@ fn unrecorded(name: VersionName, listed: Listed) -> Candidate {
         number: None,
         name: Some(name),
         size: Some(listed.size),
-        record: None,
+        entry: None,
         bytes: Presence::Kept,
+        signed: Signed::No,
     };
     Candidate {
         row,
@@ -246,8 +290,9 @@ fn unrecorded(name: VersionName, listed: Listed) -> Candidate {
     }
 }
 
-fn recorded_row(number: Number, record: Option<Record>, is_current: bool, has_bytes: bool) -> Candidate {
-    let bytes = match &record {
+fn recorded_row(number: Number, entry: Option<SignedRecord>, is_current: bool, has_bytes: bool) -> Candidate {
+    let record = entry.as_ref().map(SignedRecord::record);
+    let bytes = match record {
         None => Presence::Unknown,
         Some(record) if !is_live(record) => Presence::Deletion,
         Some(_) if is_current => Presence::Current,
@@ -256,10 +301,11 @@ fn recorded_row(number: Number, record: Option<Record>, is_current: bool, has_by
     };
     let row = Row {
         number: Some(number),
-        name: record.as_ref().map(|record| record.name.clone()),
-        size: record.as_ref().map(|record| record.size),
-        record,
+        name: record.map(|record| record.name.clone()),
+        size: record.map(|record| record.size),
+        entry,
         bytes,
+        signed: Signed::No,
     };
     Candidate { row, unknown: None }
 }

@@ -8,7 +8,7 @@ use crate::record::Record;
 impl Access<'_> {
     /// The record of the head; `None` when the store says that there is none.
     pub async fn head_record(&self) -> Result<Option<Record>, ItemError> {
-        Ok(self.head().await?.map(|head| head.record().clone()))
+        Ok(self.head_by_anybody().await?.map(|head| head.record().clone()))
     }
 
     /// The name of the last version that 0.3.4 wrote, whether or not it is current.

@@ -71,15 +71,15 @@ impl Writer<'_> {
     }
 
     /// Removes the bytes of a large file whose commit has certainly failed: exactly the object that was put, or none.
-    pub(super) async fn remove_large(&self, candidate: &Candidate) {
-        let Some(stored) = &candidate.large else { return };
+    pub(super) async fn remove_large(&self, name: &VersionName, stored: Option<&Stored>) {
+        let Some(stored) = stored else { return };
         let which = match (&stored.version_id, stored.etag_is_unique) {
             (Some(version_id), _) => Which::WithVersionId(version_id.clone()),
             (None, true) => Which::WithETag(stored.etag.clone()),
             // Equal bytes may have an equal ETag here, and another writer may have put them since.
             (None, false) => return,
         };
-        let key = self.access.item.version_key(&candidate.head.record().name);
+        let key = self.access.item.version_key(name);
         // Failing leaves bytes that no head names; `doctor` offers them.
         self.access.store.delete(Delete { key, which }).await.ok();
     }

@@ -2,7 +2,8 @@
 //!
 //! `read` finds a version and checks it; `publish` makes one, and `commit` commits it; `settle` finds out how a commit
 //! ended whose answer was lost; `listing` looks for what lies beyond the head; `adopt` takes over what 0.3.4 wrote, and
-//! `migrate` ends that. `history` tells what there was (`newest` walks keys downwards), `select` finds the version that a
+//! `again` puts a head again for the same version, to end that or to sign it anew. `signing` signs what is written, and
+//! `verify` walks the chain of records. `history` tells what there was (`newest` walks keys downwards), `select` finds the version that a
 //! person means, `edits` changes single variables, and `prune` removes bytes. Nothing leaves this module unverified: bytes in memory have the checksum that record and key say,
 //! and a [`FileStream`] ends with an error when it does not.
 
@@ -12,6 +13,7 @@
 )]
 
 mod adopt;
+mod again;
 mod change;
 mod commit;
 mod edits;
@@ -20,13 +22,14 @@ mod history;
 mod inspect;
 mod large;
 mod listing;
-mod migrate;
 mod newest;
 mod prune;
 mod publish;
 mod read;
 mod select;
 mod settle;
+mod signing;
+mod verify;
 
 use bytes::Bytes;
 
@@ -34,12 +37,14 @@ pub use self::change::{Base, Change, Committed, Content, Decision, FileBytes, On
 pub use self::commit::Writer;
 pub use self::edits::{Applied, Edits};
 pub use self::error::{ItemError, Rival, Why};
-pub use self::history::{Cursor, HistoryPage, Presence, Row};
+pub use self::history::{Cursor, HistoryPage, Presence, Row, Signed};
 use self::listing::first_key;
 pub use self::listing::{Listed, items_of, services};
 pub use self::prune::PrunePolicy;
 pub use self::read::{Reader, Selector};
 pub use self::select::{VersionSpec, VersionSpecError};
+pub use self::signing::Unsigned;
+pub use self::verify::{BadLink, Broken, Chain};
 use crate::checksum::{Checksum, Digest, DigestHasher, Hasher};
 use crate::document::Document;
 use crate::layout::Item;
@@ -50,7 +55,7 @@ use crate::store::{
     Body, Condition, Denial, ETag, Encryption, ErrorKind, Get, List, Object, Pieces, Store, StoreError,
 };
 use crate::time::{MAX_AHEAD, Timestamp};
-use crate::trust::{Checks, Distrust};
+use crate::trust::{Checks, Distrust, RequiredEncryption};
 
 /// How often a read or write is tried while others keep changing the item.
 const MAX_ATTEMPTS: usize = 100;
@@ -85,12 +90,36 @@ impl FetchedHead {
     }
 }
 
+/// Whether a head must be signed, if that is demanded at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vouching {
+    Demanded,
+    Waived,
+}
+
 impl<'a> Access<'a> {
-    /// Fetches the head; `None` only when its absence is certain.
+    /// Fetches the head and verifies all that is demanded of it; `None` only when its absence is certain.
     pub(crate) async fn head(&self) -> Result<Option<FetchedHead>, ItemError> {
+        let head = self.head_by(Vouching::Demanded).await?;
+        if let Some(head) = &head {
+            let number = Some(head.record().number);
+            let recent = self.checks.check_number(number);
+            recent.map_err(|source| self.distrust(&self.item.head_key(), source))?;
+        }
+        Ok(head)
+    }
+
+    /// Fetches the head, whoever signed it and however old it is: for the history, and for who looks how a commit ended.
+    pub(crate) async fn head_by_anybody(&self) -> Result<Option<FetchedHead>, ItemError> {
+        self.head_by(Vouching::Waived).await
+    }
+
+    async fn head_by(&self, vouching: Vouching) -> Result<Option<FetchedHead>, ItemError> {
         let request = Get::whole(self.item.head_key(), crate::record::MAX_HEAD);
-        match self.store.get(request).await {
-            Ok(object) => self.check_head(object).map(Some),
+        // What only KMS knows about the demands is asked beside it.
+        let (object, required) = tokio::join!(self.store.get(request), self.checks.required_encryption());
+        match object {
+            Ok(object) => self.check_head(object, &required?, vouching).map(Some),
             Err(error) => self.absent_head(error).await.map(|()| None),
         }
     }
@@ -136,11 +165,15 @@ impl<'a> Access<'a> {
         }
     }
 
-    fn check_head(&self, object: Object) -> Result<FetchedHead, ItemError> {
+    fn check_head(
+        &self,
+        object: Object,
+        required: &RequiredEncryption,
+        vouching: Vouching,
+    ) -> Result<FetchedHead, ItemError> {
         let key = self.item.head_key();
-        self.checks
-            .check_encryption(&object.encryption)
-            .map_err(|source| self.distrust(&key, source))?;
+        let distrust = |source| self.distrust(&key, source);
+        required.check(&object.encryption).map_err(distrust)?;
         let Body::Whole(bytes) = object.body else {
             return Err(malformed(&key, "the store did not answer the bytes"));
         };
@@ -151,10 +184,13 @@ impl<'a> Access<'a> {
         let record = head.record();
         self.checks
             .check_place(record, self.item, self.store)
-            .map_err(|source| self.distrust(&key, source))?;
+            .map_err(distrust)?;
+        if vouching == Vouching::Demanded {
+            self.checks.check_signature(head.entry()).map_err(distrust)?;
+        }
         let mut document = None;
         if record.inline {
-            check_checksum(head.bytes().expose(), record.checksum()).map_err(|source| self.distrust(&key, source))?;
+            check_checksum(head.bytes().expose(), record.checksum()).map_err(distrust)?;
             document = self.document(&key, head.bytes(), Some(record))?;
         }
         Ok(FetchedHead {
@@ -166,7 +202,17 @@ impl<'a> Access<'a> {
         })
     }
 
-    /// Fetches a log entry; `None` when there is none.
+    /// Fetches a log entry, which must be signed if that is demanded; `None` when there is none.
+    pub(crate) async fn vouched_entry(&self, number: Number) -> Result<Option<SignedRecord>, ItemError> {
+        let entry = self.log_entry(number).await?;
+        if let Some(entry) = &entry {
+            let signed = self.checks.check_signature(entry);
+            signed.map_err(|source| self.distrust(&self.item.log_key(number), source))?;
+        }
+        Ok(entry)
+    }
+
+    /// Fetches a log entry, whoever signed it; `None` when there is none.
     pub(crate) async fn log_entry(&self, number: Number) -> Result<Option<SignedRecord>, ItemError> {
         let key = self.item.log_key(number);
         let object = match self.store.get(Get::whole(&key, crate::record::MAX_LOG_ENTRY)).await {
@@ -174,9 +220,7 @@ impl<'a> Access<'a> {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        self.checks
-            .check_encryption(&object.encryption)
-            .map_err(|source| self.distrust(&key, source))?;
+        self.check_encryption(&key, &object.encryption).await?;
         let Body::Whole(bytes) = object.body else {
             return Err(malformed(&key, "the store did not answer the bytes"));
         };
@@ -192,6 +236,12 @@ impl<'a> Access<'a> {
             return Err(self.distrust(&key, Distrust::OtherNumber { found, wanted: number }));
         }
         Ok(Some(entry))
+    }
+
+    /// Checks how an object is encrypted.
+    pub(crate) async fn check_encryption(&self, key: &str, found: &Encryption) -> Result<(), ItemError> {
+        let required = self.checks.required_encryption().await?;
+        required.check(found).map_err(|source| self.distrust(key, source))
     }
 
     /// Parses an environment's bytes and checks what they say of themselves; `None` for a file.
@@ -220,6 +270,14 @@ impl<'a> Access<'a> {
 
     fn absent(&self) -> ItemError {
         ItemError::Absent {
+            item: self.item.clone(),
+            location: self.store.location(),
+        }
+    }
+
+    /// There is no head, and what is not signed is not believed.
+    fn never_signed(&self) -> ItemError {
+        ItemError::NeverSigned {
             item: self.item.clone(),
             location: self.store.location(),
         }
@@ -394,6 +452,11 @@ pub enum Note {
         /// What it said.
         what: String,
     },
+    /// Most of its life is over.
+    ExpiresSoon {
+        /// When it ends.
+        at: Timestamp,
+    },
     /// The head's name is ahead of the store's clock.
     HeadAhead {
         /// By how many seconds.
@@ -429,6 +492,20 @@ fn note_if_ahead(record: &Record, date: Timestamp) -> Option<Note> {
 
 fn is_live(record: &Record) -> bool {
     record.state == State::Live
+}
+
+/// Refuses a version whose life has ended, by the store's clock; from 80 % of it on, that is said.
+fn check_life(record: &Record, now: Timestamp) -> Result<Option<Note>, Distrust> {
+    let Some(at) = record.expires else { return Ok(None) };
+    let (lived, life) = (
+        now.as_unix() - record.time.as_unix(),
+        at.as_unix() - record.time.as_unix(),
+    );
+    if now >= at {
+        Err(Distrust::Expired { at })
+    } else {
+        Ok((lived * 10 >= life * 8).then_some(Note::ExpiresSoon { at }))
+    }
 }
 
 /// The condition under which a head may be replaced.

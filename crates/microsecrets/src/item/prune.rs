@@ -60,7 +60,11 @@ impl Access<'_> {
         // The one above them stays, and tells up to where names may go.
         let above = numbers.last().and_then(|last| last.next());
         numbers.extend(above);
-        let mut records = self.records(Some(&head), &numbers).await?;
+        let entries = self.entries(Some(&head), &numbers).await?;
+        let mut records: Vec<_> = entries
+            .into_iter()
+            .map(|entry| entry.map(|entry| entry.record().clone()))
+            .collect();
         let above = above.and_then(|_| records.pop()).flatten();
         let mut below = above.map_or_else(|| current.name.clone(), |record| record.name.min(current.name.clone()));
         let mut chosen = Vec::new();
@@ -120,16 +124,16 @@ impl Access<'_> {
             _ if policy.removed_too => 1,
             None => return Ok(Vec::new()),
             Some(oldest) => {
-                let before = self.last_record(head, |name| name < oldest).await?;
-                before.map_or(1, |record| record.number.get() + 1)
+                let before = self.last_entry(head, |name| name < oldest).await?;
+                before.map_or(1, |entry| entry.record().number.get() + 1)
             }
         };
         // Below a deletion lies what a rollback brings back.
         let least = if is_live(head.record()) { 1 } else { 2 };
         let mut last = current.saturating_sub(policy.keep.unwrap_or(least).max(least));
         if let Some(then) = policy.older_than {
-            let before = self.last_record(head, |name| name.second() < then).await?;
-            last = last.min(before.map_or(0, |record| record.number.get()));
+            let before = self.last_entry(head, |name| name.second() < then).await?;
+            last = last.min(before.map_or(0, |entry| entry.record().number.get()));
         }
         Ok((first..=last).filter_map(Number::new).collect())
     }

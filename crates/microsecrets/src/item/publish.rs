@@ -44,18 +44,28 @@ impl Writer<'_> {
             size: prepared.size,
             mode: prepared.mode,
             message: change.message,
-            expires: change.expires,
+            expires: change.lifetime.map(|seconds| ground.beyond.date.plus(seconds)),
             inline: prepared.state == State::Live && prepared.large.is_none(),
             ..self.record(ground, change.kind, prepared.checksum, prepared.state)?
         };
         // What cannot be written is refused before anything is put.
         let head = self.new_head(record, prepared.bytes)?;
-        if let Attempt::Again = self.complete(ground).await? {
-            return Ok(Attempt::Again);
-        }
         let candidate = match prepared.large {
-            Some(payload) => self.put_large(ground, head, payload).await?,
-            None => Candidate { head, large: None },
+            Some(payload) => {
+                if let Attempt::Again = self.complete(ground).await? {
+                    return Ok(Attempt::Again);
+                }
+                // Its name, which is signed, is not known before.
+                let candidate = self.put_large(ground, head, payload).await?;
+                self.sign_large(candidate).await?
+            }
+            None => {
+                let (completed, head) = tokio::join!(self.complete(ground), self.sign(head));
+                let (Attempt::Done(()), head) = (completed?, head?) else {
+                    return Ok(Attempt::Again);
+                };
+                Candidate { head, large: None }
+            }
         };
         self.commit(ground, candidate).await
     }
@@ -121,6 +131,7 @@ impl Writer<'_> {
             expires: None,
             migration: base.is_some_and(|base| base.migration),
             nonce: Nonce::random(),
+            signer: self.expected_signer(),
         })
     }
 

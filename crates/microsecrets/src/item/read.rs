@@ -4,7 +4,7 @@ use super::error::Why;
 use super::listing::{Listed, WrittenBy};
 use super::{
     Access, Facts, FetchedHead, FileStream, ItemError, MAX_ATTEMPTS, Note, Pinned, Version, VersionContent,
-    check_checksum, check_not_ahead, is_live, malformed, may_be_absent, note_if_ahead,
+    check_checksum, check_life, check_not_ahead, is_live, malformed, may_be_absent, note_if_ahead,
 };
 use crate::checksum::{Checksum, Digest, Hasher};
 use crate::document::MAX_DOCUMENT;
@@ -41,6 +41,8 @@ pub struct Reader<'a> {
     pub access: Access<'a>,
     /// Also look for versions of 0.3.4 that are newer than the head, as readers of an item in migration always do.
     pub scan: bool,
+    /// Read versions however old they are: for who looks at the past, or brings it back.
+    pub past: bool,
 }
 
 /// A version that was found, its head's or 0.3.4's, before its bytes are complete.
@@ -91,12 +93,22 @@ impl Obstacle {
 impl<'a> Reader<'a> {
     /// A reader that believes the head.
     pub fn new(access: Access<'a>) -> Self {
-        Self { access, scan: false }
+        Self {
+            access,
+            scan: false,
+            past: false,
+        }
     }
 
     /// Also look beyond the head for versions of 0.3.4.
     pub fn scan(mut self, scan: bool) -> Self {
         self.scan = scan;
+        self
+    }
+
+    /// Reads versions however old they are, as long as they are said: the current one is held to the least number.
+    pub fn past(mut self, past: bool) -> Self {
+        self.past = past;
         self
     }
 
@@ -150,6 +162,10 @@ impl<'a> Reader<'a> {
     /// Finds the current version: by the head, or as 0.3.4 would.
     async fn find_current(&self) -> Result<Step<Found>, ItemError> {
         let Some(head) = self.access.head().await? else {
+            // What lies there without a head is not signed, whoever put it.
+            if self.access.checks.demand_signatures() {
+                return Err(self.access.never_signed());
+            }
             return self.find_legacy().await;
         };
         if head.record().migration || self.scan {
@@ -160,6 +176,7 @@ impl<'a> Reader<'a> {
                     return Ok(Step::Again(Obstacle::Changed));
                 }
                 if let Some(name) = newer {
+                    self.check_unrecorded(&name)?;
                     return Ok(Step::Done(self.at_key(name, None, Vec::new())));
                 }
             }
@@ -219,6 +236,10 @@ impl<'a> Reader<'a> {
             return Err(self.no_such_version(format!("checksum {wanted}")));
         };
         let name = listed.named()?.clone();
+        let newer = newer_than(&name, current.facts.number(), &current.facts.name);
+        if self.access.checks.demand_signatures() {
+            return self.recorded(&name, Vec::from_iter(newer)).await;
+        }
         let object = match self.fetch(&listed.key).await {
             Ok(object) => object,
             Err(error) => return Obstacle::of(error).map(Step::Again),
@@ -226,7 +247,6 @@ impl<'a> Reader<'a> {
         if object.mark.is_none() {
             check_not_ahead(&listed.key, &name, date, MAX_AHEAD)?;
         }
-        let newer = newer_than(&name, current.facts.number(), &current.facts.name);
         let found = Found {
             payload: Payload::Fetched(Box::new(object)),
             ..self.at_key(name, None, Vec::from_iter(newer))
@@ -249,6 +269,9 @@ impl<'a> Reader<'a> {
             }
             newer = newer_than(name, Some(record.number), &record.name);
         }
+        if self.access.checks.demand_signatures() {
+            return self.recorded(name, Vec::from_iter(newer)).await;
+        }
         let found = self.at_key(name.clone(), None, Vec::from_iter(newer));
         match self.complete(found, None).await? {
             Step::Again(Obstacle::Denied(error)) => Err(self.access.denied_or_absent(error)),
@@ -257,13 +280,43 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The version with a name, by the record that vouches for it.
+    async fn recorded(&self, name: &VersionName, notes: Vec<Note>) -> Result<Step<Version>, ItemError> {
+        let entry = match self.access.head().await? {
+            Some(head) => self.access.entry_of(&head, name).await?,
+            None => return Err(self.access.never_signed()),
+        };
+        let Some(entry) = entry else {
+            let key = self.access.item.version_key(name);
+            return Err(self.access.distrust(&key, Distrust::Unsigned));
+        };
+        self.check_live(entry.record())?;
+        self.complete(self.at_key(name.clone(), Some(entry), notes), None).await
+    }
+
+    /// Whether a version that no record vouches for may be read at all.
+    fn check_unrecorded(&self, name: &VersionName) -> Result<(), ItemError> {
+        match self.access.checks.demand_signatures() {
+            false => Ok(()),
+            true => {
+                let key = self.access.item.version_key(name);
+                Err(self.access.distrust(&key, Distrust::Unsigned))
+            }
+        }
+    }
+
     /// The version with a number: by its log entry, or by the head where a crash left the log entry or the bytes out.
     async fn numbered(&self, number: Number) -> Result<Step<Version>, ItemError> {
         let mut last = None;
         for _ in 0..2 {
-            last = match self.logged(number).await? {
-                Step::Done(version) => return Ok(Step::Done(version)),
-                Step::Again(obstacle) => Some(obstacle),
+            last = match self.logged(number).await {
+                Ok(Step::Done(version)) => return Ok(Step::Done(version)),
+                Ok(Step::Again(obstacle)) => Some(obstacle),
+                // The head may have been signed again since.
+                Err(ItemError::Distrusted { key, source }) if source.is_of_signature() => {
+                    return self.signed_again(number, ItemError::Distrusted { key, source }).await;
+                }
+                Err(error) => return Err(error),
             };
             let head = self.access.head().await?;
             match head {
@@ -294,9 +347,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The current version, if it has this number: what the log says of it is not signed by a pinned key.
+    async fn signed_again(&self, number: Number, error: ItemError) -> Result<Step<Version>, ItemError> {
+        match self.access.head().await? {
+            Some(head) if head.record().number == number => {
+                self.check_live(head.record())?;
+                self.complete(self.head_found(head), None).await
+            }
+            _ => Err(error),
+        }
+    }
+
     /// The version that a log entry is about.
     async fn logged(&self, number: Number) -> Result<Step<Version>, ItemError> {
-        let entry = match self.access.log_entry(number).await {
+        let entry = match self.access.vouched_entry(number).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return Ok(Step::Again(Obstacle::Missing)),
             Err(ItemError::Store(error)) => return Obstacle::of(error).map(Step::Again),
@@ -364,11 +428,18 @@ impl<'a> Reader<'a> {
             payload,
             mut notes,
         } = found;
+        if !self.past {
+            let recent = self.access.checks.check_number(facts.number());
+            recent.map_err(|source| self.access.distrust(&facts.key, source))?;
+        }
         let content = match payload {
-            Payload::Head(head) => self.content_of_head(*head, pin)?,
-            Payload::Fetched(object) => self.content_of(*object, &mut facts, pin).await?,
+            Payload::Head(head) => {
+                notes.extend(self.check_life(&facts, head.date)?);
+                self.content_of_head(*head, pin)?
+            }
+            Payload::Fetched(object) => self.content_of(*object, &mut facts, pin, &mut notes).await?,
             Payload::AtKey => match self.fetch(&facts.key).await {
-                Ok(object) => self.content_of(object, &mut facts, pin).await?,
+                Ok(object) => self.content_of(object, &mut facts, pin, &mut notes).await?,
                 Err(error) => return Obstacle::of(error).map(Step::Again),
             },
         };
@@ -376,6 +447,11 @@ impl<'a> Reader<'a> {
             notes.push(Note::Sha1Pin);
         }
         Ok(Step::Done(Version { facts, content, notes }))
+    }
+
+    fn check_life(&self, facts: &Facts, now: Timestamp) -> Result<Option<Note>, ItemError> {
+        let Some(entry) = &facts.entry else { return Ok(None) };
+        check_life(entry.record(), now).map_err(|source| self.access.distrust(&facts.key, source))
     }
 
     fn content_of_head(&self, head: FetchedHead, pin: Option<&Digest>) -> Result<VersionContent, ItemError> {
@@ -420,14 +496,13 @@ impl<'a> Reader<'a> {
         object: Object,
         facts: &mut Facts,
         pin: Option<&Digest>,
+        notes: &mut Vec<Note>,
     ) -> Result<VersionContent, ItemError> {
+        notes.extend(self.check_life(facts, object.date)?);
         let (key, checksum) = (facts.key.clone(), facts.name.checksum());
         let record = facts.entry.as_ref().map(SignedRecord::record);
         let distrust = |source| self.access.distrust(&key, source);
-        self.access
-            .checks
-            .check_encryption(&object.encryption)
-            .map_err(distrust)?;
+        self.access.check_encryption(&key, &object.encryption).await?;
         if record.is_some_and(|record| record.size != object.size) {
             let wanted = checksum.to_string();
             return Err(distrust(Distrust::Checksum { wanted }));

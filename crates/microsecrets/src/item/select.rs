@@ -9,6 +9,7 @@ use super::newest::Newest;
 use super::{Access, FetchedHead, ItemError, Selector, is_live};
 use crate::checksum::Checksum;
 use crate::name::{Number, VersionName};
+use crate::record::SignedRecord;
 use crate::store::List;
 use crate::time::Timestamp;
 
@@ -118,9 +119,9 @@ impl Access<'_> {
     /// committed are no version.
     async fn committed(&self, head: Option<&FetchedHead>, name: &VersionName) -> Result<Selector, ItemError> {
         if let Some(head) = head
-            && let Some(record) = self.record_of(head, name).await?
+            && let Some(entry) = self.entry_of(head, name).await?
         {
-            return Ok(Selector::Number(record.number));
+            return Ok(Selector::Number(entry.record().number));
         }
         match self.author(&self.item.version_key(name)).await? {
             WrittenBy::Legacy => Ok(Selector::Name(name.clone())),
@@ -229,11 +230,12 @@ impl Access<'_> {
     /// The version that was current at a time: the last one committed up to then, or what 0.3.4 wrote after it.
     async fn current_at(&self, time: Timestamp) -> Result<Selector, ItemError> {
         let head = self.head().await?;
-        let record = match &head {
-            Some(head) => self.last_record(head, |name| name.second() <= time).await?,
+        let entry = match &head {
+            Some(head) => self.last_entry(head, |name| name.second() <= time).await?,
             None => None,
         };
-        let name = record.as_ref().map(|record| &record.name);
+        let record = entry.as_ref().map(SignedRecord::record);
+        let name = record.map(|record| &record.name);
         let mut since = Newest::all(self).from(name).until(time);
         let legacy = self.next_legacy(&mut since).await?;
         if let Some((legacy, _)) = legacy.filter(|(legacy, _)| name.is_none_or(|name| legacy > name)) {

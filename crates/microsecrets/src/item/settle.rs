@@ -55,7 +55,7 @@ impl Access<'_> {
                 };
             }
         }
-        match self.log_entry(record.number).await {
+        match self.vouched_entry(record.number).await {
             Ok(Some(entry)) if entry.record().nonce == record.nonce => Settled::WonAndSuperseded,
             Ok(Some(entry)) => Settled::Lost(Rival::of(entry.record())),
             Ok(None) | Err(_) => Settled::Unknown,

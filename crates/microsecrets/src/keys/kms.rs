@@ -122,6 +122,22 @@ impl Keys for KmsKeys {
             _ => Err(asked.malformed("it holds no signature")),
         }
     }
+
+    async fn public_key(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let asked = &Asked::new(Operation::GetPublicKey, name);
+        let client = &self.client(asked, name)?;
+        self.aws.authenticate(asked).await?;
+        let output = self
+            .aws
+            .retry()
+            .run(asked.error(ErrorKind::Unavailable), || async move {
+                let sent = client.get_public_key().key_id(name).send().await;
+                sent.map_err(|error| from_sdk(asked, error))
+            })
+            .await?;
+        let key = output.public_key.ok_or_else(|| asked.malformed("it holds no key"))?;
+        Ok(key.into_inner())
+    }
 }
 
 /// `arn:PARTITION:kms:REGION:ACCOUNT:KIND/ID`.

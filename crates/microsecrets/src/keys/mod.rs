@@ -20,4 +20,7 @@ pub trait Keys: Send + Sync {
 
     /// Signs the exact bytes of a record: ECDSA on NIST P-256 with SHA-256, DER (FIPS 186-5, SEC 1).
     async fn sign(&self, name: &str, record: &[u8]) -> Result<Vec<u8>, StoreError>;
+
+    /// The public key of a key that signs, as a DER-encoded SubjectPublicKeyInfo.
+    async fn public_key(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 }

@@ -81,6 +81,8 @@ pub enum Operation {
     DescribeKey,
     /// `GetObject`.
     Get,
+    /// KMS `GetPublicKey`.
+    GetPublicKey,
     /// `HeadObject`: IAM calls the right to it `s3:GetObject`.
     Head,
     /// `ListObjectsV2`: IAM calls the right to it `s3:ListBucket`.
@@ -101,6 +103,7 @@ impl fmt::Display for Operation {
             Self::Delete => "delete",
             Self::DescribeKey => "look up key",
             Self::Get => "get",
+            Self::GetPublicKey => "get the public key of",
             Self::Head => "head",
             Self::List => "list",
             Self::ListVersions => "list versions of",
@@ -115,9 +118,9 @@ impl fmt::Display for Operation {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A KMS key with this name or alias does not exist.
+    /// A key with this name or alias does not exist.
     KeyNotFound,
-    /// The KMS key cannot be used: disabled, pending deletion, pending import.
+    /// The key cannot be used: disabled, pending deletion, pending import; or, for a file, damaged or open to others.
     KeyUnusable,
     /// The store's clock and this machine's differ by more than the store accepts.
     ClockSkew,
@@ -193,8 +196,8 @@ pub enum ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KeyNotFound => f.write_str("no such KMS key"),
-            Self::KeyUnusable => f.write_str("the KMS key is disabled or not usable"),
+            Self::KeyNotFound => f.write_str("there is no such key"),
+            Self::KeyUnusable => f.write_str("the key is disabled or not usable"),
             Self::ClockSkew => f.write_str("this machine's clock is too far from the store's"),
             Self::Crashed => f.write_str("killed"),
             Self::Damaged(how) => f.write_str(how),

@@ -238,6 +238,10 @@ impl Keys for NoKeys {
     async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
         unimplemented!("nothing is signed here")
     }
+
+    async fn public_key(&self, _: &str) -> Result<Vec<u8>, StoreError> {
+        unimplemented!("nothing is signed here")
+    }
 }
 
 /// Runs two sides of an interleaving; a side that waits for what never comes fails the test.
@@ -290,6 +294,10 @@ impl Keys for OneKey {
     }
 
     async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
+        unimplemented!("nothing is signed here")
+    }
+
+    async fn public_key(&self, _: &str) -> Result<Vec<u8>, StoreError> {
         unimplemented!("nothing is signed here")
     }
 }

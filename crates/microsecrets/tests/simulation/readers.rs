@@ -311,7 +311,7 @@ fn told(world: &World, ledger: &Ledger, rows: &[Row]) -> Verdict {
             })?;
             continue;
         };
-        let (record, version) = (row.record.as_ref(), ledger.version(number.get()));
+        let (record, version) = (row.record(), ledger.version(number.get()));
         let right = record
             .zip(version)
             .is_some_and(|(record, version)| same(record, &version.record));

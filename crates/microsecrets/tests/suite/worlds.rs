@@ -165,6 +165,10 @@ impl Keys for Given {
     async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
         unimplemented!("nothing is signed here")
     }
+
+    async fn public_key(&self, _: &str) -> Result<Vec<u8>, StoreError> {
+        unimplemented!("nothing is signed here")
+    }
 }
 
 /// A bucket on the strict fake, a key to encrypt under, and somebody who may do everything.

@@ -10,9 +10,9 @@
 //! The description does not tell the public key, only its hash: an age file says nothing about who made it, and whoever
 //! may write into the folder but does not know the public key cannot make files that this store accepts.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use super::lock::{Lock, Temporary};
 use super::tree::{Folder, OWN};
 use crate::checksum::{Checksum, unhex};
 use crate::name::Nonce;
+use crate::ownfile::{self, FileRefused};
 use crate::time::Timestamp;
 
 const DESCRIPTION: &str = "store";
@@ -118,18 +119,8 @@ impl Home {
         text.push('\n');
         text.push_str(secret.expose_secret());
         text.push('\n');
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            File::open(identities)?.sync_all()
-        };
         create_folders(identities)
-            .and_then(|()| write())
+            .and_then(|()| ownfile::create(&path, text.as_bytes()))
             .map_err(|source| FolderError::Io {
                 action: "write",
                 path: path.clone(),
@@ -216,38 +207,8 @@ fn fingerprint(recipient: &x25519::Recipient) -> String {
 
 /// The identity in a file whose public key has this fingerprint.
 fn identity(path: &Path, wanted: &str) -> Result<x25519::Identity, FolderError> {
-    let path_buf = || path.to_owned();
-    // A pipe that lies there would be waited for.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let mut file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(FolderError::IdentityMissing { path: path_buf() });
-        }
-        Err(source) => {
-            return Err(FolderError::Io {
-                action: "open",
-                path: path_buf(),
-                source,
-            });
-        }
-    };
-    let metadata = file.metadata().map_err(|source| FolderError::Io {
-        action: "read",
-        path: path_buf(),
-        source,
-    })?;
-    if !metadata.is_file() {
-        return Err(FolderError::InTheWay {
-            path: path_buf(),
-            found: "no regular file",
-        });
-    }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(FolderError::IdentityOpen { path: path_buf(), mode });
-    }
-    let text = read(&mut file, path)?;
+    let text =
+        ownfile::read(path, ownfile::Rule::Secret, FILE_LIMIT).map_err(|refused| secret_refused(path, refused))?;
     std::str::from_utf8(&text)
         .ok()
         .and_then(|text| {
@@ -257,7 +218,25 @@ fn identity(path: &Path, wanted: &str) -> Result<x25519::Identity, FolderError> 
                 .filter_map(|line| line.parse::<x25519::Identity>().ok())
                 .find(|identity| fingerprint(&identity.to_public()) == wanted)
         })
-        .ok_or_else(|| FolderError::IdentityWrong { path: path_buf() })
+        .ok_or_else(|| FolderError::IdentityWrong { path: path.to_owned() })
+}
+
+/// Why a secret of this user's cannot be used.
+pub(crate) fn secret_refused(path: &Path, refused: FileRefused) -> FolderError {
+    let path = path.to_owned();
+    match refused {
+        FileRefused::Io(error) if error.kind() == io::ErrorKind::NotFound => FolderError::IdentityMissing { path },
+        FileRefused::Io(source) => {
+            let action = "read";
+            FolderError::Io { action, path, source }
+        }
+        FileRefused::Open { mode } => FolderError::IdentityOpen { path, mode },
+        FileRefused::NotRegular => {
+            let found = "no regular file";
+            FolderError::InTheWay { path, found }
+        }
+        FileRefused::OtherOwner { .. } | FileRefused::TooLarge { .. } => FolderError::Damaged { path },
+    }
 }
 
 /// The bytes of a small file, in a buffer that never moves and is wiped.

@@ -6,12 +6,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::FolderError;
 use super::error::Fault;
 use super::tree::Folder;
-use super::{FolderError, jitter};
 use crate::name::Nonce;
+use crate::ownfile;
 
 const LOCK: &str = "lock";
 const TEMPORARY: &str = "tmp";
@@ -27,23 +28,13 @@ impl Lock {
     /// Waits for the lock in the store's own folder, at most this long.
     pub(super) async fn acquire(own: &Folder, timeout: Duration) -> Result<Self, Fault> {
         let file = own.file_or_new(LOCK)?;
-        let begin = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self(file)),
-                Err(TryLockError::Error(source)) => {
-                    return Err(FolderError::Io {
-                        action: "lock",
-                        path: own.path_of(LOCK),
-                        source,
-                    }
-                    .into());
-                }
-                Err(TryLockError::WouldBlock) if begin.elapsed() >= timeout => {
-                    return Err(Fault::locked(own.path_of(LOCK), timeout.as_secs()));
-                }
-                // Polled, since a blocked thread could not be given up at the time-out.
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(jitter()).await,
+        let path = own.path_of(LOCK);
+        match ownfile::lock(&file, timeout).await {
+            Ok(true) => Ok(Self(file)),
+            Ok(false) => Err(Fault::locked(path, timeout.as_secs())),
+            Err(source) => {
+                let action = "lock";
+                Err(FolderError::Io { action, path, source }.into())
             }
         }
     }

@@ -45,6 +45,7 @@ use zeroize::Zeroizing;
 use self::error::Fault;
 pub use self::error::FolderError;
 use self::home::Home;
+pub(crate) use self::home::secret_refused;
 use self::lock::{Lock, Temporary};
 use self::seal::{Binding, CHUNK, Opened, Sealed};
 use self::tree::{Folder, Key, OWN};
@@ -417,12 +418,4 @@ fn make_root(dir: &Path) -> Result<Folder, FolderError> {
         source,
     })?;
     open_root(dir)?.ok_or_else(|| FolderError::Missing { path: dir.to_owned() })
-}
-
-/// A random short wait, so that waiting writers do not all wake at once.
-fn jitter() -> Duration {
-    let mut random = [0];
-    // Without random bytes they do, which is only slower.
-    getrandom::fill(&mut random).ok();
-    Duration::from_micros(500 + 40 * u64::from(random[0]))
 }

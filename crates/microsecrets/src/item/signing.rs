@@ -1,0 +1,172 @@
+//! Signing what is written, and what may be signed: only what is built on versions that the writer's own pinned keys
+//! vouch for. Otherwise a writer would put its signature under an attacker's variable.
+
+use super::commit::{Candidate, Writer};
+use super::listing::Pages;
+use super::{Access, FetchedHead, ItemError, Reader, Selector, Version, is_live};
+use crate::checksum::Checksum;
+use crate::record::{Head, Record, Signature, SignedRecord};
+use crate::store::List;
+use crate::trust::Distrust;
+
+/// How many log entries are looked at for one that is signed.
+const MAX_LOOK_BACK: usize = 100;
+
+/// The current version where no pinned key vouches for it: what a person must see before it is taken as a base.
+#[non_exhaustive]
+pub struct Unsigned {
+    /// What [`Writer::adopt`] has to say to take exactly this as a base, and nothing that comes after.
+    pub accepts: Vec<Checksum>,
+    /// The version, which is nobody's word; `None` when it is a deletion.
+    pub version: Option<Version>,
+}
+
+impl Access<'_> {
+    /// The current version, if no pinned key vouches for it.
+    pub async fn unsigned(&self) -> Result<Option<Unsigned>, ItemError> {
+        let head = self.head_by_anybody().await?;
+        let heads = head.iter().map(|head| head.head.entry());
+        let unsigned = heads.filter(|entry| self.checks.check_signature(entry).is_err());
+        let mut accepts: Vec<Checksum> = unsigned.map(identity).collect();
+        let mut anybody = self.checks.clone();
+        anybody.verify_keys.clear();
+        let access = Access {
+            checks: &anybody,
+            ..*self
+        };
+        let version = match Reader::new(access).scan(true).read(&Selector::Current).await {
+            Ok(version) => Some(version),
+            Err(ItemError::Absent { .. } | ItemError::Deleted { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let legacy = version.iter().filter(|version| version.facts.entry.is_none());
+        accepts.extend(legacy.map(|version| Checksum::of(version.facts.key.as_bytes())));
+        Ok((!accepts.is_empty()).then_some(Unsigned { accepts, version }))
+    }
+
+    /// The newest version that a pinned key vouches for and whose bytes are there; `None` when there is none among the
+    /// last hundred.
+    pub async fn last_signed(&self) -> Result<Option<Version>, ItemError> {
+        let mut numbers = Vec::new();
+        let mut pages = Pages::new(self.store, List::prefix(self.item.log_prefix()));
+        while let Some(page) = pages.next().await? {
+            numbers.extend(page.entries.iter().filter_map(|entry| self.item.number_at(&entry.key)));
+        }
+        let reader = Reader::new(*self).past(true);
+        for number in numbers.into_iter().rev().take(MAX_LOOK_BACK) {
+            match self.vouched_entry(number).await {
+                Ok(Some(entry)) if is_live(entry.record()) => {}
+                _ => continue,
+            }
+            if let Ok(version) = reader.read(&Selector::Number(number)).await {
+                return Ok(Some(version));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What names a head exactly: its record, and with it its bytes.
+fn identity(entry: &SignedRecord) -> Checksum {
+    Checksum::of(entry.line())
+}
+
+impl Writer<'_> {
+    /// Refuses to write what its own readers would refuse.
+    pub(super) fn check_signing(&self) -> Result<(), ItemError> {
+        match (&self.sign_with, self.access.checks.demand_signatures()) {
+            (None, true) => Err(ItemError::SignatureNeeded {
+                item: self.access.item.clone(),
+            }),
+            (Some(key), false) => Err(ItemError::SignerNotPinned { key: key.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The head to write over: one that is vouched for, or the one that was accepted without.
+    pub(super) async fn base(&self) -> Result<Option<FetchedHead>, ItemError> {
+        if self.adopt.is_empty() {
+            return self.access.head().await;
+        }
+        let head = self.access.head_by_anybody().await?;
+        if let Some(head) = &head {
+            let vouched = self.access.checks.check_signature(head.head.entry());
+            let accepted = vouched.or_else(|distrust| match self.adopt.contains(&identity(head.head.entry())) {
+                true => Ok(()),
+                false => Err(distrust),
+            });
+            accepted
+                .and_then(|()| self.access.checks.check_number(Some(head.record().number)))
+                .map_err(|source| self.access.distrust(&self.access.item.head_key(), source))?;
+        }
+        Ok(head)
+    }
+
+    /// What 0.3.4 wrote is not signed: it is taken over only when it was accepted.
+    pub(super) fn check_adopted(&self, key: &str) -> Result<(), ItemError> {
+        if !self.access.checks.demand_signatures() || self.adopt.contains(&Checksum::of(key.as_bytes())) {
+            Ok(())
+        } else {
+            Err(self.access.distrust(key, Distrust::Unsigned))
+        }
+    }
+
+    /// The signer that a new record names before it is signed: with one pinned key, it is that one.
+    pub(super) fn expected_signer(&self) -> Option<Checksum> {
+        let keys = &self.access.checks.verify_keys;
+        self.sign_with
+            .as_ref()
+            .and_then(|_| keys.first())
+            .map(|key| key.fingerprint())
+    }
+
+    /// Which pinned key has signed a record.
+    pub(super) fn signer_of(&self, entry: &SignedRecord) -> Option<Checksum> {
+        let signature = entry.signature()?;
+        let mut keys = self.access.checks.verify_keys.iter();
+        keys.find(|key| key.verifies(entry.line(), signature))
+            .map(|key| key.fingerprint())
+    }
+
+    /// Signs the record of a new head, if it is to be signed.
+    pub(super) async fn sign(&self, head: Head) -> Result<Head, ItemError> {
+        let Some(key) = &self.sign_with else {
+            return Ok(head);
+        };
+        let (entry, bytes) = head.into_parts();
+        Head::new(self.signed_by(key, entry).await?, bytes).map_err(|source| ItemError::NewRecord { source })
+    }
+
+    /// Signs a record, and finds the signature to be a pinned key's before anything is written.
+    async fn signed_by(&self, key: &str, mut entry: SignedRecord) -> Result<SignedRecord, ItemError> {
+        let not_pinned = || ItemError::SignerNotPinned { key: key.to_owned() };
+        // Twice, when several keys are pinned and it is not the first of them that signs.
+        for _ in 0..2 {
+            let der = self.keys.sign(key, entry.line()).await?;
+            let signed = entry.signed(Signature::new(der));
+            let signer = self.signer_of(&signed).ok_or_else(not_pinned)?;
+            if signed.record().signer == Some(signer) {
+                return Ok(signed);
+            }
+            let record = Record {
+                signer: Some(signer),
+                ..signed.record().clone()
+            };
+            entry = SignedRecord::new(record).map_err(|source| ItemError::NewRecord { source })?;
+        }
+        Err(not_pinned())
+    }
+
+    /// Signs the record of a large file, whose bytes are there already, and go again when that fails.
+    pub(super) async fn sign_large(&self, candidate: Candidate) -> Result<Candidate, ItemError> {
+        let Candidate { head, large } = candidate;
+        let name = head.record().name.clone();
+        match self.sign(head).await {
+            Ok(head) => Ok(Candidate { head, large }),
+            Err(error) => {
+                self.remove_large(&name, large.as_ref()).await;
+                Err(error)
+            }
+        }
+    }
+}
