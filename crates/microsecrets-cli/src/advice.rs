@@ -9,6 +9,7 @@ use microsecrets::text::shown;
 /// The hint for a failure of a store.
 pub(crate) fn of(error: &StoreError) -> Option<String> {
     match folder_error(error) {
+        _ if error.subject.ends_with(".signing-key.pem") => of_signing_key(error).map(ToOwned::to_owned),
         Some(source) => of_folder(source).map(ToOwned::to_owned),
         None => of_service(error),
     }
@@ -41,6 +42,21 @@ fn of_folder(error: &FolderError) -> Option<&'static str> {
             "check the folder's path; the first upload makes a store of a folder that is empty or not there"
         }
         FolderError::Newer { .. } => "upgrade microsecrets",
+        _ => return None,
+    })
+}
+
+/// The hint for a folder's key that signs.
+fn of_signing_key(error: &StoreError) -> Option<&'static str> {
+    Some(match (&error.kind, folder_error(error)) {
+        (_, Some(FolderError::IdentityOpen { .. })) => {
+            "`chmod 600` it; if others may have read it, make another key, and pin that one"
+        }
+        (ErrorKind::KeyNotFound, _) => "make one with `microsecrets signing-key create`, and pin its public key",
+        (ErrorKind::KeyUnusable, None) => {
+            "it holds no private key on NIST P-256 (PKCS#8, PEM): restore it from a backup, or move it away and make another"
+        }
+        (_, Some(source)) => return of_folder(source),
         _ => return None,
     })
 }
@@ -89,10 +105,13 @@ fn of_service(error: &StoreError) -> Option<String> {
             "sign in (`aws sso login`, `aws login`), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without AWS use a folder: -b file:DIR".to_owned()
         }
         ErrorKind::KeyNotFound if matches!(error.operation, Operation::Sign | Operation::GetPublicKey) => {
-            "check the key's name and the region; for a folder, `microsecrets signing-key create` makes one".to_owned()
+            "check the key's name and the region".to_owned()
         }
         ErrorKind::KeyNotFound => {
             format!("check --kms-key and the region; for a new service, create the key and its alias ({})", shown(&error.subject))
+        }
+        _ if is_for_something_else(error) => {
+            "it must be an asymmetric KMS key, ECC_NIST_P256 for SIGN_VERIFY".to_owned()
         }
         ErrorKind::KeyUnusable => "enable the key, or cancel its deletion, in KMS".to_owned(),
         ErrorKind::ClockSkew => "set this machine's clock; the store accepts 15 minutes".to_owned(),
@@ -123,6 +142,15 @@ fn of_service(error: &StoreError) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Whether a KMS key that was to sign is of another kind.
+fn is_for_something_else(error: &StoreError) -> bool {
+    matches!(error.operation, Operation::Sign | Operation::GetPublicKey)
+        && matches!(
+            error.code.as_deref(),
+            Some("InvalidKeyUsageException" | "UnsupportedOperationException")
+        )
 }
 
 /// The hint for a setting that cannot be used.
@@ -161,6 +189,7 @@ fn missing_statement(error: &StoreError, denial: &Denial) -> String {
 
 fn action_of(operation: Operation) -> &'static str {
     match operation {
+        Operation::Administer(action) => action,
         Operation::Delete => "s3:DeleteObject",
         Operation::DescribeKey => "kms:DescribeKey",
         Operation::GetPublicKey => "kms:GetPublicKey",

@@ -209,6 +209,14 @@ pub(crate) fn age(text: &str) -> Result<i64, String> {
     Ok(i64::from(count) * seconds)
 }
 
+/// How long a version lives, in seconds.
+pub(crate) fn lifetime(text: &str) -> Result<i64, String> {
+    match age(text)? {
+        0 => Err("a version that nobody could ever read is not published".to_owned()),
+        seconds => Ok(seconds),
+    }
+}
+
 fn seconds(text: &str) -> Result<u64, String> {
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     seconds.ok_or_else(|| "1 to 86400 seconds can be waited for".to_owned())

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, delete, diff, download, edit, get, history, list, migrate, promote, prune, re_sign, rollback, set, show,
-    signing_key, upload, verify, with_env,
+    check, delete, diff, doctor, download, edit, get, history, list, migrate, policy, promote, prune, re_sign,
+    rollback, set, setup, show, signing_key, upload, verify, whoami, with_env,
 };
 use crate::error::CliError;
 
@@ -52,6 +52,11 @@ pub(crate) enum Command {
     ReSign(re_sign::ReSignArgs),
     SigningKey(signing_key::SigningKeyArgs),
     Migrate(migrate::MigrateArgs),
+    Setup(setup::SetupArgs),
+    Policy(policy::PolicyArgs),
+    Doctor(doctor::DoctorArgs),
+    #[command(name = "whoami")]
+    WhoAmI(whoami::WhoAmIArgs),
 }
 
 impl Command {
@@ -77,6 +82,10 @@ impl Command {
             Self::ReSign(args) => re_sign::run(&args).await,
             Self::SigningKey(args) => signing_key::run(&args).await,
             Self::Migrate(args) => migrate::run(&args).await,
+            Self::Setup(args) => setup::run(&args).await,
+            Self::Policy(args) => policy::run(&args).await,
+            Self::Doctor(args) => doctor::run(&args).await,
+            Self::WhoAmI(args) => whoami::run(&args).await,
         }
     }
 }

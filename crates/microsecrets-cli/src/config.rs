@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use microsecrets::aws::{Aws, AwsSettings, Proxy};
-use microsecrets::contract::Contract;
+use microsecrets::contract::{Breach, Contract};
 use microsecrets::document::Variables;
 use microsecrets::item::{Access, Base, Content, Decision, ItemError, Writer};
 use microsecrets::keys::{FolderKeys, Keys, KmsKeys};
 use microsecrets::layout::Item;
 use microsecrets::name::ServiceName;
 use microsecrets::record::ChangeKind;
+use microsecrets::setup::cloud::Cloud;
 use microsecrets::store::folder::{self, FolderSettings, FolderStore};
 use microsecrets::store::s3::S3Store;
 use microsecrets::store::{RetryPolicy, Store};
@@ -43,6 +44,8 @@ pub(crate) struct Opened {
     pub(crate) folder_keys: Option<FolderKeys>,
     /// What the service requires and allows.
     pub(crate) contract: Option<Arc<Contract>>,
+    /// How long to wait for other processes.
+    pub(crate) patience: Duration,
 }
 
 impl Opened {
@@ -77,6 +80,7 @@ impl Opened {
             key_name: None,
             shown_bucket: format!("file:{}", dir.display()),
             contract: args.contract.clone(),
+            patience: Duration::from_secs(args.timeout),
         })
     }
 
@@ -108,7 +112,13 @@ impl Opened {
             shown_bucket: bucket.to_owned(),
             folder_keys: None,
             contract: args.contract.clone(),
+            patience: Duration::from_secs(args.timeout),
         })
+    }
+
+    /// The account beneath a bucket, for who sets it up or looks at it. No request is made.
+    pub(crate) async fn cloud(args: &StoreArgs) -> Result<Cloud, CliError> {
+        Ok(Cloud::new(Aws::open(aws_settings(args)).await?))
     }
 
     /// What reads and writes of an item need.
@@ -177,13 +187,26 @@ impl Opened {
             let before = expected.breaches(base.document().map_or(&none, |document| &document.variables));
             breaches.retain(|breach| !before.contains(breach));
         }
-        match breaches.is_empty() {
-            true => Ok(()),
-            false => Err(ItemError::BreaksContract {
-                item: item.clone(),
-                breaches,
-            }),
-        }
+        kept(item, breaches)
+    }
+
+    /// Refuses an environment that breaks the contract, whatever there was before.
+    pub(crate) fn keep_contract_anew(&self, item: &Item, variables: &Variables) -> Result<(), ItemError> {
+        let expected = self.contract.as_ref().and_then(|contract| contract.variables.as_ref());
+        kept(
+            item,
+            expected.map_or_else(Vec::new, |expected| expected.breaches(variables)),
+        )
+    }
+}
+
+fn kept(item: &Item, breaches: Vec<Breach>) -> Result<(), ItemError> {
+    match breaches.is_empty() {
+        true => Ok(()),
+        false => Err(ItemError::BreaksContract {
+            item: item.clone(),
+            breaches,
+        }),
     }
 }
 
@@ -191,6 +214,10 @@ impl Opened {
 fn demands(mut checks: Checks, args: &StoreArgs) -> Result<Checks, CliError> {
     checks.replicas.clone_from(&args.replica);
     checks.min_version = args.min_version;
+    if args.verify_key.iter().any(|text| text.trim().is_empty()) {
+        return Err(CliError::usage("a key to verify with is empty")
+            .hint("leave out --verify-key and MICROSECRETS_VERIFY_KEY, or give them a public key"));
+    }
     let pinned = args.verify_key.iter();
     let pinned = pinned.map(|text| VerifyKey::pinned(text, Path::new("")));
     checks.verify_keys = pinned.collect::<Result<_, _>>()?;
@@ -232,7 +259,7 @@ fn variable(names: &[&str]) -> Option<String> {
 }
 
 /// The folder of this user's identities: `$XDG_CONFIG_HOME/microsecrets`, else `~/.config/microsecrets`.
-fn identities() -> Result<PathBuf, CliError> {
+pub(crate) fn identities() -> Result<PathBuf, CliError> {
     let configuration = variable(&["XDG_CONFIG_HOME"])
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());

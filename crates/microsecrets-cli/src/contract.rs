@@ -29,6 +29,7 @@ impl Command {
                 args.other_store = other(&args.store, args.with.as_ref())?;
                 (&mut args.store, Scope::Service(&mut args.service.service))
             }
+            Self::Doctor(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Download(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Edit(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Get(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
@@ -36,6 +37,7 @@ impl Command {
             Self::List(args) if args.service.is_none() => (&mut args.store, Scope::Places),
             Self::List(args) => (&mut args.store, Scope::Service(&mut args.service)),
             Self::Migrate(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
+            Self::Policy(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Promote(args) => {
                 let target = args.target_store();
                 args.target = other(&target, Some(&args.to.service))?;
@@ -45,6 +47,8 @@ impl Command {
             Self::ReSign(args) => (&mut args.store, Scope::Service(&mut args.item.service.service)),
             Self::Rollback(args) => (&mut args.store, Scope::Service(&mut args.item.service.service)),
             Self::Set(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
+            Self::Setup(args) if args.bucket_only => (&mut args.store, Scope::Places),
+            Self::Setup(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Show(args) => (&mut args.store, Scope::Service(&mut args.item.service.service)),
             Self::SigningKey(args) => {
                 let (store, service) = args.parts();
@@ -53,10 +57,16 @@ impl Command {
             Self::Unset(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Upload(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::Verify(args) => (&mut args.store, Scope::Service(&mut args.item.service.service)),
+            Self::WhoAmI(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
             Self::WithEnv(args) => (&mut args.store, Scope::Service(&mut args.service.service)),
         };
         if let Some(contract) = read(store)? {
             apply(&contract, store, &mut scope)?;
+        }
+        match &mut self {
+            Self::Diff(args) => beside(args.other_store.as_mut(), &args.store),
+            Self::Promote(args) => beside(args.target.as_mut(), &args.store),
+            _ => {}
         }
         Ok(self)
     }
@@ -70,6 +80,17 @@ fn other(store: &StoreArgs, service: Option<&ServiceName>) -> Result<Option<Stor
         apply(&contract, &mut store, &mut Scope::Service(&mut Some(service.clone())))?;
     }
     Ok(Some(store))
+}
+
+/// The other service is where this one is, unless something says another place.
+fn beside(other: Option<&mut StoreArgs>, store: &StoreArgs) {
+    let Some(other) = other else { return };
+    other.region = other.region.take().or_else(|| store.region.clone());
+    other.profile = other.profile.take().or_else(|| store.profile.clone());
+    if other.bucket.is_none() {
+        other.bucket.clone_from(&store.bucket);
+        other.bucket_owner = other.bucket_owner.take().or_else(|| store.bucket_owner.clone());
+    }
 }
 
 /// The contract that the command line names, or that lies here.
@@ -90,9 +111,11 @@ fn apply(contract: &Contract, store: &mut StoreArgs, scope: &mut Scope<'_>) -> R
         if service.is_none() {
             service.clone_from(&contract.service);
         }
-        if service.as_ref().is_some_and(|named| !contract.covers(named)) {
+        if let Some(named) = service.as_ref().filter(|named| !contract.covers(named)) {
             if verbose {
-                ui::note(format_args!("the contract {path} is for another service, and not used"));
+                ui::note(format_args!(
+                    "the contract {path} is for another service than {named}, and not used"
+                ));
             }
             return Ok(());
         }

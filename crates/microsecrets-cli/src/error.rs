@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use microsecrets::contract::{ContractError, ContractFault};
+use microsecrets::contract::{Breach, ContractError, ContractFault};
+use microsecrets::danger;
 use microsecrets::document::DocumentError;
 use microsecrets::freshness::StateError;
 use microsecrets::item::{ItemError, Why};
@@ -101,6 +102,8 @@ pub(crate) struct CliError {
     from_store: bool,
     /// The number of the deletion that was found instead of a version.
     deletion: Option<Number>,
+    /// Whether it is that no pinned key has signed something.
+    unsigned: bool,
 }
 
 impl CliError {
@@ -112,6 +115,7 @@ impl CliError {
             hint: None,
             from_store: false,
             deletion: None,
+            unsigned: false,
         }
     }
 
@@ -132,6 +136,14 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// A hint, where there is no better one.
+    pub(crate) fn hint_unless_any(self, hint: &str) -> Self {
+        match self.hint {
+            Some(_) => self,
+            None => self.hint(hint),
+        }
     }
 
     /// Adds why: the error's own text and those beneath it.
@@ -163,6 +175,17 @@ impl CliError {
     /// The number of the deletion that was found instead of a version, if that is what failed.
     pub(crate) fn deletion(&self) -> Option<Number> {
         self.deletion
+    }
+
+    /// Whether what failed is that no pinned key has signed something.
+    pub(crate) fn is_of_signature(&self) -> bool {
+        self.unsigned
+    }
+
+    /// The failure with its causes in one line, and what to do: for who has more than one thing to tell.
+    pub(crate) fn told(self) -> (String, Option<String>) {
+        let texts: Vec<String> = std::iter::once(self.message).chain(self.causes).collect();
+        (texts.join(": "), self.hint)
     }
 
     /// Shows the failure and answers the exit status.
@@ -237,10 +260,7 @@ impl From<ItemError> for CliError {
                 Status::NotFound,
                 Some("publish it with --sign; what 0.3.4 wrote is signed when it is taken over: `microsecrets migrate --apply --sign --adopt`".to_owned()),
             ),
-            ItemError::BreaksContract { .. } => (
-                Status::Usage,
-                Some("change the variables, or the contract".to_owned()),
-            ),
+            ItemError::BreaksContract { breaches, .. } => (Status::Usage, Some(contract_hint(breaches))),
             ItemError::SignatureNeeded { .. } => (
                 Status::Usage,
                 Some("sign it: --sign, or --sign-with KEY".to_owned()),
@@ -254,6 +274,11 @@ impl From<ItemError> for CliError {
                 Some("take them over first: `microsecrets migrate --apply`".to_owned()),
             ),
             ItemError::Busy { .. } => (Status::Conflict, Some("try again".to_owned())),
+            // What the log says stays as it is: it can only be published again.
+            ItemError::Distrusted { source: Distrust::Unsigned, key } if key.contains("/log/") => (
+                Status::NotTrusted,
+                Some("look who wrote it; if it is meant, `rollback` and `promote` take it with --adopt, after showing what it changes".to_owned()),
+            ),
             ItemError::Distrusted { source, .. } => (Status::NotTrusted, distrust_hint(source)),
             ItemError::PinMismatch { .. } => (
                 Status::NotTrusted,
@@ -265,7 +290,7 @@ impl From<ItemError> for CliError {
             ),
             ItemError::FutureDated { .. } => (
                 Status::NotTrusted,
-                Some("it was written by a machine with a wrong clock, or to outlast all others; docs/SEMANTICS.md, \"Repairs\", says what to do".to_owned()),
+                Some("it was written by a machine with a wrong clock, or to outlast all others; `microsecrets doctor` says what mends it".to_owned()),
             ),
             ItemError::HeadMissing { .. } | ItemError::HeadOutdated { .. } | ItemError::OutsideGrammar { .. } => {
                 (Status::NotTrusted, Some(REPAIRS.to_owned()))
@@ -295,8 +320,10 @@ impl From<ItemError> for CliError {
             shown = shown.caused_by(source);
         }
         shown.hint = hint;
-        if let ItemError::Deleted { number, .. } = error {
-            shown.deletion = Some(number);
+        match error {
+            ItemError::Deleted { number, .. } => shown.deletion = Some(number),
+            ItemError::Distrusted { source, .. } => shown.unsigned = source.is_of_signature(),
+            _ => {}
         }
         shown
     }
@@ -314,7 +341,9 @@ impl From<ContractError> for CliError {
             ContractFault::File(FileRefused::Io(source)) => {
                 advice::of_io(source).unwrap_or("check it, or name another with --config")
             }
+            ContractFault::File(FileRefused::NotRegular) => "put a file in its place, or name another with --config",
             ContractFault::Pattern(error) => error.hint(),
+            ContractFault::VerifyKey(error) => pinned_key_hint(error),
             _ => "docs/SEMANTICS.md, \"The contract\", says what it can hold",
         };
         Self::usage(error.to_string()).caused_by(&error.fault).hint(hint)
@@ -323,23 +352,26 @@ impl From<ContractError> for CliError {
 
 impl From<PinnedKeyError> for CliError {
     fn from(error: PinnedKeyError) -> Self {
-        let hint = match &error {
-            PinnedKeyError::File {
-                source: FileRefused::Open { .. },
-                ..
-            } => "nobody but you and root may be able to write it: chmod go-w",
-            PinnedKeyError::File {
-                source: FileRefused::OtherOwner { .. },
-                ..
-            } => "whoever owns it could change what is believed: use one that is yours or root's, or base64",
-            _ => "give the public key that `microsecrets signing-key export` prints, as a file or as base64",
-        };
         let shown = Self::usage(error.to_string());
         let shown = match error.source() {
             Some(source) => shown.caused_by(source),
             None => shown,
         };
-        shown.hint(hint)
+        shown.hint(pinned_key_hint(&error))
+    }
+}
+
+fn pinned_key_hint(error: &PinnedKeyError) -> &'static str {
+    match error {
+        PinnedKeyError::File {
+            source: FileRefused::Open { .. },
+            ..
+        } => "nobody but you and root may be able to write it: chmod go-w",
+        PinnedKeyError::File {
+            source: FileRefused::OtherOwner { .. },
+            ..
+        } => "whoever owns it could change what is believed: use one that is yours or root's, or base64",
+        _ => "give the public key that `microsecrets signing-key export` prints, as a file or as base64",
     }
 }
 
@@ -362,7 +394,10 @@ impl From<StateError> for CliError {
                 Status::NotTrusted,
                 "look who wrote it; removed, it begins anew and believes what is current then",
             ),
-            StateError::Locked { .. } => (Status::Failure, "another microsecrets is using it, or is stopped"),
+            StateError::Locked { .. } => (
+                Status::Failure,
+                "another microsecrets is using it, or is stopped; --timeout waits longer",
+            ),
             _ => (Status::Failure, "check its folder, and the rights of this user"),
         };
         let shown = Self::new(status, error.to_string());
@@ -374,6 +409,24 @@ impl From<StateError> for CliError {
     }
 }
 
+/// What to do about an environment that breaks its contract.
+pub(crate) fn contract_hint(breaches: &[Breach]) -> String {
+    match dangerous(breaches) {
+        Some(name) => {
+            format!("change the variables, or name {name} in the contract, because no glob matches what can run code")
+        }
+        None => "change the variables, or the contract".to_owned(),
+    }
+}
+
+/// A variable that is not allowed, though a glob of the contract may match it.
+pub(crate) fn dangerous(breaches: &[Breach]) -> Option<&str> {
+    breaches.iter().find_map(|breach| match breach {
+        Breach::NotAllowed(name) if danger::find(name).is_some() => Some(name.as_str()),
+        _ => None,
+    })
+}
+
 /// How an item is said on the command line, beside its service.
 pub(crate) fn file_option(item: &Item) -> String {
     match item.kind() {
@@ -383,7 +436,7 @@ pub(crate) fn file_option(item: &Item) -> String {
 }
 
 /// What to do about a store that is not as this program leaves it.
-const REPAIRS: &str = "look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it";
+const REPAIRS: &str = "look who wrote there; `microsecrets doctor` says what is wrong, and what mends it";
 
 fn distrust_hint(distrust: &Distrust) -> Option<String> {
     Some(match distrust {
@@ -402,10 +455,10 @@ fn distrust_hint(distrust: &Distrust) -> Option<String> {
         }
         Distrust::Expired { .. } => "publish it again, with another --expires".to_owned(),
         Distrust::OtherSigner { .. } => {
-            "if the key was changed on purpose, pin the new public key too, with --verify-key".to_owned()
+            "if the key was changed on purpose, pin that public key too, with --verify-key".to_owned()
         }
         Distrust::TooOld { .. } => {
-            "an older version may have been put back: look with `microsecrets history`".to_owned()
+            "an older version may have been put back: look with `microsecrets history`; one that is meant comes back with `microsecrets rollback`".to_owned()
         }
         Distrust::Unsigned => {
             "look who wrote it; if it is meant, `microsecrets re-sign --adopt` signs it, after showing what it changes".to_owned()

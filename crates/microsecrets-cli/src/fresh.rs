@@ -1,7 +1,6 @@
 //! `--state`: remembering which versions were used, so that none goes back unnoticed.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use microsecrets::checksum::Checksum;
@@ -11,9 +10,6 @@ use microsecrets::layout::Item;
 
 use crate::config::Opened;
 use crate::error::CliError;
-
-/// How long another process may hold the file's lock.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Options of commands that use a service's secrets.
 #[derive(Args, Clone, Default)]
@@ -29,6 +25,11 @@ pub(crate) struct StateArgs {
 }
 
 impl StateArgs {
+    /// Whether versions are remembered.
+    pub(crate) fn remembers(&self) -> bool {
+        self.state.is_some()
+    }
+
     /// A version that was read: compared and remembered. A deletion is remembered too, so that what was deleted is not
     /// taken for new when it is put back.
     pub(crate) async fn seen(
@@ -45,7 +46,7 @@ impl StateArgs {
             Err(error) => {
                 if let Some(number) = error.deletion() {
                     let seen = Seen::new(opened.store.bucket(), item, Some(number), Checksum::of_nothing());
-                    self.remember(&[seen]).await?;
+                    self.remember(opened, &[seen]).await?;
                 }
                 Err(error)
             }
@@ -58,12 +59,12 @@ impl StateArgs {
         let seen = versions
             .iter()
             .map(|(item, facts)| Seen::new(bucket, item, facts.number(), facts.name.checksum()));
-        self.remember(&seen.collect::<Vec<_>>()).await
+        self.remember(opened, &seen.collect::<Vec<_>>()).await
     }
 
-    async fn remember(&self, seen: &[Seen]) -> Result<(), CliError> {
+    async fn remember(&self, opened: &Opened, seen: &[Seen]) -> Result<(), CliError> {
         let Some(path) = &self.state else { return Ok(()) };
         let state = StateFile::new(path);
-        Ok(state.observe(seen, self.allow_rollback, PATIENCE).await?)
+        Ok(state.observe(seen, self.allow_rollback, opened.patience).await?)
     }
 }

@@ -1,7 +1,7 @@
 //! The `microsecrets` command: a terminal around the library.
 //!
 //! `cli` and `args` are what can be typed, `contract`, `config` and `versions` what it means, `commands` what is then done (`publish`
-//! has what those that write share); `error` and `ui` are what people see, `exec` and `place` what programs get.
+//! has what those that write share, `doctor` what it looks at); `error` and `ui` are what people see, `exec` and `place` what programs get.
 
 mod advice;
 mod args;
@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod config;
 mod contract;
+mod doctor;
 mod error;
 mod exec;
 mod fresh;

@@ -14,7 +14,7 @@ use microsecrets::source::SharedSource;
 use microsecrets::spill::{Collected, Spool};
 use microsecrets::store::Payload;
 
-use crate::args::{Format, StoreArgs, age};
+use crate::args::{Format, StoreArgs, lifetime};
 use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
 use crate::signing::SignArgs;
@@ -33,7 +33,7 @@ pub(crate) struct PublishArgs {
     #[arg(long)]
     pub(crate) new_key: bool,
     /// End the version's life after this time: 90d, 12h, 30m, 60s. Then nobody reads it any more
-    #[arg(long, value_name = "AGE", value_parser = age)]
+    #[arg(long, value_name = "AGE", value_parser = lifetime)]
     pub(crate) expires: Option<i64>,
     #[command(flatten)]
     pub(crate) sign: SignArgs,
@@ -202,8 +202,11 @@ pub(crate) async fn apply_edits(
         if *kind == ChangeKind::Unset && base.record().is_none() {
             return Err(opened.absent(item));
         }
-        let Applied::Variables(variables) = edits.apply(base)? else {
-            return Ok(Decision::Keep);
+        let variables = match (edits.apply(base)?, base.document()) {
+            (Applied::Variables(variables), _) => variables,
+            // The same variables with another life are a new version.
+            (_, Some(document)) if args.expires.is_some() => document.variables.duplicate(),
+            _ => return Ok(Decision::Keep),
         };
         let deletion = base.record().filter(|record| record.state == State::Deleted);
         revives = deletion.map(|record| record.number);

@@ -1,16 +1,17 @@
 //! Signing what is written, and showing what is not signed before it is built upon.
 
 use clap::Args;
+use microsecrets::checksum::Checksum;
 use microsecrets::diff::Difference;
 use microsecrets::document::Variables;
-use microsecrets::item::{Unsigned, Version, VersionContent, Writer};
+use microsecrets::item::{Access, Reader, Version, VersionContent, VersionSpec, Writer};
 use microsecrets::layout::Item;
 
 use crate::commands::diff;
 use crate::config::Opened;
 use crate::error::CliError;
 use crate::publish::confirmed;
-use crate::ui;
+use crate::{ui, versions};
 
 /// Options of every command that writes a version or its record.
 #[derive(Args, Clone, Default)]
@@ -65,16 +66,46 @@ impl SignArgs {
     }
 }
 
+/// A version whose content is to be published again. One that no pinned key vouches for is shown and asked about, if
+/// that was said.
+pub(crate) async fn source(
+    opened: &Opened,
+    item: &Item,
+    spec: &VersionSpec,
+    sign: &SignArgs,
+    yes: bool,
+) -> Result<Version, CliError> {
+    match versions::read_past(opened, item, spec).await {
+        Err(error) if error.is_of_signature() && sign.adopt => {}
+        read => return read,
+    }
+    let checks = opened.checks.without_signatures();
+    let access = Access {
+        checks: &checks,
+        ..opened.access(item)
+    };
+    let version = versions::read_with(Reader::new(access).past(true), spec).await?;
+    show(item, Some(&version), last_signed(opened, item).await?.as_ref());
+    confirmed(
+        yes,
+        &format!("Publish this version of the {item}, though it is not signed?"),
+    )?;
+    Ok(version)
+}
+
 /// Shows the current version that no pinned key vouches for, and asks; answers what was accepted.
-async fn adopted(opened: &Opened, item: &Item, yes: bool) -> Result<Vec<microsecrets::checksum::Checksum>, CliError> {
-    let failed = |error| CliError::from(error).context_for_store(format!("cannot read the {item}"));
-    let access = opened.access(item);
-    let Some(unsigned) = access.unsigned().await.map_err(failed)? else {
-        ui::note(format_args!("there is nothing to adopt: the {item} is signed, or new"));
+async fn adopted(opened: &Opened, item: &Item, yes: bool) -> Result<Vec<Checksum>, CliError> {
+    let unsigned = opened.access(item).unsigned().await;
+    let unsigned =
+        unsigned.map_err(|error| CliError::from(error).context_for_store(format!("cannot read the {item}")))?;
+    let Some(unsigned) = unsigned else {
         return Ok(Vec::new());
     };
-    let signed = access.last_signed().await.map_err(failed)?;
-    show(item, &unsigned, signed.as_ref());
+    show(
+        item,
+        unsigned.version.as_ref(),
+        last_signed(opened, item).await?.as_ref(),
+    );
     confirmed(
         yes,
         &format!("Build on this version of the {item}, though it is not signed?"),
@@ -82,40 +113,37 @@ async fn adopted(opened: &Opened, item: &Item, yes: bool) -> Result<Vec<microsec
     Ok(unsigned.accepts)
 }
 
-/// Tells by names what an unsigned version changes.
-fn show(item: &Item, unsigned: &Unsigned, signed: Option<&Version>) {
-    let compared = match signed.and_then(|version| version.facts.number()) {
-        Some(number) => format!("what it changes since version {number}, the last signed one"),
-        None => "no signed version is left, so this is all it has".to_owned(),
-    };
-    let Some(version) = &unsigned.version else {
+async fn last_signed(opened: &Opened, item: &Item) -> Result<Option<Version>, CliError> {
+    let signed = opened.access(item).last_signed().await;
+    signed.map_err(|error| CliError::from(error).context_for_store(format!("cannot read the log of the {item}")))
+}
+
+/// Tells by names what an unsigned version changes; without one it is a deletion.
+fn show(item: &Item, unsigned: Option<&Version>, signed: Option<&Version>) {
+    let Some(version) = unsigned else {
         return ui::warn(format_args!("no pinned key has signed the deletion of the {item}"));
     };
     let said = match version.facts.number() {
         Some(number) => format!("version {number} of the {item}"),
         None => format!("the last upload of 0.3.4 to the {item}"),
     };
+    let compared = match signed.and_then(|version| version.facts.number()) {
+        Some(number) => format!("compared with version {number}, the newest signed one, it changes"),
+        None => "no signed version is left; it has".to_owned(),
+    };
     ui::warn(format_args!("no pinned key has signed {said}; {compared}:"));
+    let none = Variables::default();
     match (&version.content, signed.map(|version| &version.content)) {
         (VersionContent::Environment(after), before) => {
-            let none = Variables::default();
             let before = match before {
                 Some(VersionContent::Environment(before)) => &before.variables,
                 _ => &none,
             };
-            let difference = Difference::between(before, &after.variables);
-            match difference.is_empty() {
-                true => ui::tell("(nothing)"),
-                false => diff::tell(&difference),
+            match Difference::between(before, &after.variables) {
+                difference if difference.is_empty() => ui::tell("(nothing)"),
+                difference => diff::tell(&difference),
             }
         }
-        _ => match signed {
-            Some(signed) => diff::tell_file(&signed.facts, &version.facts),
-            None => ui::tell(format_args!(
-                "+ {} bytes, sha256 {}",
-                version.facts.size,
-                version.facts.name.checksum()
-            )),
-        },
+        _ => diff::tell_file(signed.map(|version| &version.facts), &version.facts),
     }
 }

@@ -444,7 +444,7 @@ mod object {
         fs::remove_file(environment.path(HEAD)).unwrap();
         let said = "error: the head of the environment of api is missing, though \
                     services/api/environment/[TIME].[CHECKSUM].json was written by this tool\n\
-                    hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n";
+                    hint: look who wrote there; `microsecrets doctor` says what is wrong, and what mends it\n";
         reading_fails(&environment, 6, 122, said);
     }
 

@@ -247,7 +247,7 @@ fn a_version_of_the_future_is_refused_and_named() {
                 && said.ends_with(
                     " s ahead of the store's clock\n\
                      hint: it was written by a machine with a wrong clock, or to outlast all others; \
-                     docs/SEMANTICS.md, \"Repairs\", says what to do\n"
+                     `microsecrets doctor` says what mends it\n"
                 ),
             "{said}"
         );
@@ -263,7 +263,7 @@ fn a_greatest_key_that_is_no_versions_is_refused() {
     environment.microsecrets(&["download", "-s", "api"]).run().fails(
         6,
         "error: services/api/environment/zzz.json is no version's key, but the greatest\n\
-         hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n",
+         hint: look who wrote there; `microsecrets doctor` says what is wrong, and what mends it\n",
     );
 }
 

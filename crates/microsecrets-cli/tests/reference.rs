@@ -131,3 +131,38 @@ fn help_for_a_reader_that_has_gone_is_no_failure() {
         .run();
     assert_eq!(run.stderr, "");
 }
+
+/// What a page says that a test shows, a test shows.
+#[test]
+fn every_test_that_a_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut sources = String::new();
+    for folder in [
+        "crates/microsecrets/tests",
+        "crates/microsecrets/src",
+        "crates/microsecrets-cli/tests",
+    ] {
+        collect(&root.join(folder), &mut sources);
+    }
+    let is_test = |word: &&str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        word.matches('_').count() > 2 && word.bytes().all(plain)
+    };
+    let page = fs::read_to_string(root.join("docs/THREAT-MODEL.md")).unwrap();
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
+
+fn collect(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}

@@ -228,6 +228,11 @@ impl Expected {
         &self.allowed
     }
 
+    /// Whether a variable must be there.
+    pub fn requires(&self, name: &str) -> bool {
+        self.required.contains(name)
+    }
+
     /// What of an environment breaks this: nothing, when it is kept.
     pub fn breaches(&self, variables: &Variables) -> Vec<Breach> {
         let missing = self.required.iter().filter(|name| variables.value(name).is_none());

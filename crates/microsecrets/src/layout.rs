@@ -75,6 +75,21 @@ impl Item {
         Self::new(service, ItemKind::File(label))
     }
 
+    /// The item of a service that a key belongs to, in the grammar of its keys or not; `None` when it belongs to none.
+    pub fn at(service: &ServiceName, key: &str) -> Option<Self> {
+        let rest = key.strip_prefix(SERVICES)?.strip_prefix(service.as_str())?;
+        let kind = match rest.split('/').collect::<Vec<_>>()[..] {
+            ["", "environment", _, ..] | ["", "head", "environment"] | ["", "log", "environment", _, ..] => {
+                ItemKind::Environment
+            }
+            ["", "files", label, _, ..] | ["", "head", "file", label] | ["", "log", "file", label, _, ..] => {
+                ItemKind::File(label.parse().ok()?)
+            }
+            _ => return None,
+        };
+        Some(Self::new(service.clone(), kind))
+    }
+
     /// Whose item it is.
     pub fn service(&self) -> &ServiceName {
         &self.service
@@ -206,6 +221,34 @@ mod tests {
         }
         for bad in ["1", "000000012", "00000000", "+0000001"] {
             assert_eq!(item.number_at(&format!("{}{bad}", item.log_prefix())), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_belongs_to_an_item_or_to_none() {
+        let (service, file) = (service(), Item::file(service(), "tls.pem".parse().expect("a label")));
+        for item in [Item::environment(service.clone()), file] {
+            let odd = format!("{}x/y", item.versions_prefix());
+            for key in [
+                item.version_key(&name()),
+                item.head_key(),
+                item.log_key(Number::FIRST),
+                odd,
+            ] {
+                assert_eq!(Item::at(&service, &key), Some(item.clone()), "{key}");
+            }
+        }
+        for foreign in [
+            "services/api/environment",
+            "services/api/head/environment/x",
+            "services/api/head/file/a b",
+            "services/api/files/..",
+            "services/api/files/a:b/x",
+            "services/api/log/x",
+            "services/api2/head/environment",
+            "other/api/head/environment",
+        ] {
+            assert_eq!(Item::at(&service, foreign), None, "{foreign}");
         }
     }
 

@@ -23,6 +23,7 @@ pub mod ownfile;
 pub mod pairs;
 pub mod record;
 pub mod secret;
+pub mod setup;
 pub mod source;
 pub mod spill;
 pub mod store;

@@ -291,7 +291,7 @@ impl Handle {
         self.shared.state().buckets.keys().cloned().collect()
     }
 
-    fn with_bucket<T>(&self, name: &str, work: impl FnOnce(&mut state::Bucket) -> T) -> T {
+    pub(crate) fn with_bucket<T>(&self, name: &str, work: impl FnOnce(&mut state::Bucket) -> T) -> T {
         let mut state = self.shared.state();
         work(state.buckets.get_mut(name).expect("the bucket exists"))
     }

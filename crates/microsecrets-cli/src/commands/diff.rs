@@ -165,11 +165,13 @@ pub(crate) fn print_file(before: Option<&Facts>, after: Checksum, size: u64, for
 }
 
 /// Tells how a file is about to change, on standard error.
-pub(crate) fn tell_file(before: &Facts, after: &Facts) {
-    if before.name.checksum() == after.name.checksum() {
+pub(crate) fn tell_file(before: Option<&Facts>, after: &Facts) {
+    if before.is_some_and(|before| before.name.checksum() == after.name.checksum()) {
         return ui::note("the current version has the same bytes");
     }
-    ui::tell(format_args!("- {}", one_file(before.name.checksum(), before.size)));
+    if let Some(before) = before {
+        ui::tell(format_args!("- {}", one_file(before.name.checksum(), before.size)));
+    }
     ui::tell(format_args!("+ {}", one_file(after.name.checksum(), after.size)));
 }
 

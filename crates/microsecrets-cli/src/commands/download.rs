@@ -99,6 +99,7 @@ pub(crate) async fn read(
     pin: Option<&Pin>,
 ) -> Result<Version, CliError> {
     let reader = Reader::new(opened.access(item)).scan(args.scan);
+    let reader = reader.with_record(args.state.remembers());
     let read = match (pin, &args.at) {
         (None, Some(at)) => versions::read_with(reader, at).await,
         (pin, _) => {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use microsecrets::document::{Variables, parse_flat_object};
-use microsecrets::item::{Edits, ItemError, Outcome, Reader, Selector};
+use microsecrets::item::{Access, Edits, ItemError, Outcome, Reader, Selector};
 use microsecrets::layout::Item;
 use microsecrets::pairs;
 use microsecrets::record::ChangeKind;
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &EditArgs) -> Result<(), CliError> {
     exec::hide_memory();
     let item = Item::environment(args.service.named()?.clone());
     let opened = Opened::open(&args.store, Purpose::Write).await?;
-    let before = current(&opened, &item).await?;
+    let before = current(&opened, &item, args.publish.sign.adopts()).await?;
     let none = Variables::default();
     let (text, spelling) = spelled(args, before.as_ref().unwrap_or(&none));
     // From here on signals do nothing by themselves, so the file is removed when one comes.
@@ -61,8 +61,15 @@ pub(crate) async fn run(args: &EditArgs) -> Result<(), CliError> {
     session.run(&mut signals).await
 }
 
-async fn current(opened: &Opened, item: &Item) -> Result<Option<Variables>, CliError> {
-    match Reader::new(opened.access(item)).read(&Selector::Current).await {
+/// What is edited. What is to be adopted is seen in the editor, and asked about before anything is built on it.
+async fn current(opened: &Opened, item: &Item, adopts: bool) -> Result<Option<Variables>, CliError> {
+    let anybodys = opened.checks.without_signatures();
+    let checks = if adopts { &anybodys } else { &opened.checks };
+    let access = Access {
+        checks,
+        ..opened.access(item)
+    };
+    match Reader::new(access).read(&Selector::Current).await {
         Ok(version) => versions::document(version.content).map(|document| Some(document.variables)),
         // A new environment begins empty.
         Err(ItemError::Absent { .. } | ItemError::Deleted { .. }) => Ok(None),

@@ -12,7 +12,7 @@ use crate::args::{AtArgs, Bucket, ItemArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
 use crate::error::CliError;
 use crate::publish::{Again, PublishArgs, reference};
-use crate::{exec, ui, versions};
+use crate::{exec, signing, ui};
 
 const DETAILS: &str = "\
 The content is read and verified as the one service's, and published as a new version of the other, under its key.
@@ -81,7 +81,7 @@ pub(crate) async fn run(args: &PromoteArgs) -> Result<(), CliError> {
             .hint("`microsecrets rollback VERSION` makes an old version of the same item current again"));
     }
     let source = Opened::open(&args.store, Purpose::Read).await?;
-    let version = versions::read_past(&source, &item, &args.at.at).await?;
+    let version = signing::source(&source, &item, &args.at.at, &args.publish.sign, args.publish.yes).await?;
     ui::notes(&version.notes);
     let kind = ChangeKind::Promote(from.clone(), reference(&version));
     let target = Opened::open(&target_store, Purpose::Write).await?;

@@ -5,13 +5,14 @@ use microsecrets::diff::Difference;
 use microsecrets::item::{Base, ItemError, Reader, Selector, Version, VersionContent, VersionSpec};
 use microsecrets::layout::Item;
 use microsecrets::record::ChangeKind;
+use microsecrets::trust::Distrust;
 
 use crate::args::{ItemArgs, StoreArgs};
 use crate::commands::diff;
 use crate::config::{Opened, Purpose};
 use crate::error::CliError;
 use crate::publish::{Again, PublishArgs, confirmed, reference};
-use crate::{exec, ui, versions};
+use crate::{exec, signing, ui};
 
 const DETAILS: &str = "\
 Shows first what changes, by names, and asks. The history only grows: the versions between stay, and a rollback can be \
@@ -41,11 +42,13 @@ pub(crate) async fn run(args: &RollbackArgs) -> Result<(), CliError> {
     exec::hide_memory();
     let item = args.item.item()?;
     let opened = Opened::open(&args.store, Purpose::Write).await?;
-    let version = versions::read_past(&opened, &item, &args.version).await?;
+    let sign = &args.publish.sign;
+    let version = signing::source(&opened, &item, &args.version, sign, args.publish.yes).await?;
     let target = reference(&version);
-    // What is there is shown when it is asked whether to adopt it.
-    if !args.publish.sign.adopts() {
-        show(&opened, &item, &version).await?;
+    match show(&opened, &item, &version).await {
+        // What is there is shown when it is asked whether to build on it.
+        Err(error) if error.is_of_signature() && sign.adopts() => {}
+        shown => shown?,
     }
     confirmed(args.publish.yes, &format!("Roll the {item} back to {target}?"))?;
     let again = Again::of(version).await?;
@@ -66,13 +69,23 @@ async fn show(opened: &Opened, item: &Item, old: &Version) -> Result<(), CliErro
             ));
             return Ok(());
         }
+        // It is what is rolled back from, so that it is over is no reason against it.
+        Err(ItemError::Distrusted {
+            source: Distrust::Expired { at },
+            ..
+        }) => {
+            ui::note(format_args!(
+                "the current version expired at {at}, so what changes is not shown"
+            ));
+            return Ok(());
+        }
         Err(error) => return Err(CliError::from(error).context_for_store(format!("cannot read the {item}"))),
     };
     match (&current.content, &old.content) {
         (VersionContent::Environment(before), VersionContent::Environment(after)) => {
             diff::tell(&Difference::between(&before.variables, &after.variables));
         }
-        _ => diff::tell_file(&current.facts, &old.facts),
+        _ => diff::tell_file(Some(&current.facts), &old.facts),
     }
     Ok(())
 }

@@ -42,11 +42,20 @@ pub(crate) async fn run(args: &ShowArgs) -> Result<(), CliError> {
     };
     match args.format {
         Format::Json => ui::print_line(json(&item, &version.facts, variables, args.values)),
-        Format::Text => print(&item, &version.facts, variables, args.values),
+        Format::Text => {
+            let verified = opened.checks.demand_signatures();
+            print(&item, &version.facts, variables, args.values, verified)
+        }
     }
 }
 
-fn print(item: &Item, facts: &Facts, variables: Option<&Variables>, values: bool) -> Result<(), CliError> {
+fn print(
+    item: &Item,
+    facts: &Facts,
+    variables: Option<&Variables>,
+    values: bool,
+    verified: bool,
+) -> Result<(), CliError> {
     let record = facts.entry.as_ref().map(|entry| entry.record());
     let mut lines: Vec<(&str, String)> = vec![
         ("item", item.to_string()),
@@ -68,7 +77,8 @@ fn print(item: &Item, facts: &Facts, variables: Option<&Variables>, values: bool
         lines.extend(record.message.as_deref().map(|message| ("message", shown(message))));
         lines.extend(record.mode.map(|mode| ("mode", format!("{mode:04o}"))));
         lines.extend(record.expires.map(|at| ("expires", at.to_string())));
-        lines.extend(record.signer.map(|signer| ("signer", signer.to_string())));
+        let remark = if verified { "" } else { " (not verified: no key is pinned)" };
+        lines.extend(record.signer.map(|signer| ("signer", format!("{signer}{remark}"))));
     }
     let rows: Vec<_> = lines
         .into_iter()

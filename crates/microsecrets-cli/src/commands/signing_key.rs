@@ -84,6 +84,9 @@ async fn create(args: &CreateArgs) -> Result<(), CliError> {
 
 async fn export(args: &ExportArgs) -> Result<(), CliError> {
     let opened = Opened::open(&args.store, Purpose::Read).await?;
+    if opened.folder_keys.is_some() && args.sign_with.is_some() {
+        return Err(CliError::usage("a folder has one key that signs").hint("leave out --sign-with"));
+    }
     let in_contract = args
         .store
         .contract

@@ -103,7 +103,9 @@ pub(crate) async fn publish(args: &UploadArgs) -> Result<Published, CliError> {
     let (item, input) = read(args).await?;
     let opened = Opened::open(&args.store, Purpose::Write).await?;
     let decide = |base: &Base<'_>| {
-        Ok(match !args.force && is_current(base, &input) {
+        // The same content with another life is a new version.
+        let lives_on = args.publish.expires.is_none() && base.record().is_none_or(|record| record.expires.is_none());
+        Ok(match !args.force && lives_on && is_current(base, &input) {
             true => Decision::Keep,
             false => args.publish.change(ChangeKind::Upload, input.content()),
         })
@@ -125,6 +127,7 @@ async fn dry_run(args: &UploadArgs) -> Result<(), CliError> {
             let before = current.map(|version| versions::document(version.content)).transpose()?;
             let before = before.map(|document| document.variables).unwrap_or_default();
             diff::print(&Difference::between(&before, after), args.publish.format, false)?;
+            opened.keep_contract_anew(&item, after)?;
         }
         Input::File { checksum, size, .. } => {
             let before = current.map(|version| version.facts);

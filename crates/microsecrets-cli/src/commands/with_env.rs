@@ -16,7 +16,7 @@ use microsecrets::{danger, text::shown};
 
 use crate::args::{FileSpec, Pin, ServiceArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
-use crate::error::{CliError, Status};
+use crate::error::{CliError, Status, dangerous};
 use crate::exec::{self, Environment, Ready};
 use crate::fresh::StateArgs;
 use crate::place::{Placement, check_distinct};
@@ -129,6 +129,7 @@ async fn read_all(
     let read = async |item: &Item, selector: &Selector| {
         Reader::new(opened.access(item))
             .scan(args.scan)
+            .with_record(args.state.remembers())
             .read(selector)
             .await
             .map_err(|error| CliError::from(error).context_for_store(format!("cannot read the {item}")))
@@ -144,11 +145,16 @@ async fn read_all(
         .iter()
         .map(|spec| spec.pin.as_ref().map_or(Selector::Current, selector_of))
         .collect();
+    let file = async |item, selector| match read(item, selector).await {
+        // As of the environment: a deletion is remembered, whatever becomes of the others.
+        Err(error) if error.deletion().is_some() => args.state.seen(opened, item, Err(error)).await,
+        read => read,
+    };
     let files = try_join_all(
         items
             .iter()
             .zip(&selectors)
-            .map(|(item, selector)| read(item, selector)),
+            .map(|(item, selector)| file(item, selector)),
     );
     let (version, files) = futures_util::future::join(environment(), files).await;
     // What is used together is remembered together.
@@ -254,22 +260,30 @@ fn keep_contract(args: &WithEnvArgs, allowed: &Allowed, document: &Document) -> 
     let (Some(contract), Some(expected)) = (&allowed.contract, allowed.expected()) else {
         return Ok(());
     };
-    let breaches = expected.breaches(&document.variables);
     let is_extra = |breach: &Breach| matches!(breach, Breach::NotAllowed(_));
-    let counted = breaches
-        .iter()
-        .filter(|breach| !(args.ignore_extra && is_extra(breach)));
-    let told: Vec<String> = counted.map(ToString::to_string).collect();
-    if told.is_empty() {
+    let mut breaches = expected.breaches(&document.variables);
+    breaches.retain(|breach| !(args.ignore_extra && is_extra(breach)));
+    // What -w leaves out is as good as missing.
+    let whitelist = allowed.whitelist.as_ref().filter(|_| args.ignore_extra);
+    let left_out = |name: &&str| whitelist.is_some_and(|whitelist| !whitelist.allows(name)) && expected.requires(name);
+    let names = document.variables.iter().map(|(name, _)| name);
+    breaches.extend(names.filter(left_out).map(|name| Breach::Missing(name.to_owned())));
+    if breaches.is_empty() {
         return Ok(());
     }
+    let told: Vec<String> = breaches.iter().map(ToString::to_string).collect();
     let message = format!("the environment breaks its contract: {}", told.join("; "));
     let path = ui::shown_path(&contract.path);
-    let hint = match breaches.iter().any(is_extra) {
-        true => {
-            format!("change the environment, or `optional` in {path}; --ignore-extra leaves out what is not allowed")
+    let hint = match (breaches.iter().any(is_extra), breaches.iter().all(is_extra)) {
+        (false, _) => format!("set what is missing (`microsecrets set`), or change `require` in {path}"),
+        (_, false) => format!("change the environment, or `require` and `optional` in {path}"),
+        _ => {
+            let allowing = match dangerous(&breaches) {
+                Some(name) => format!("name {name} in {path}, because no glob matches what can run code"),
+                None => format!("change `optional` in {path}"),
+            };
+            format!("unset what is not allowed, or {allowing}; --ignore-extra leaves it out")
         }
-        false => format!("set what is missing (`microsecrets set`), or change `require` in {path}"),
     };
     Err(CliError::new(Status::NotTrusted, message).hint(hint))
 }

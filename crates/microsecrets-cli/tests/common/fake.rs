@@ -34,10 +34,15 @@ impl Place {
 
     /// `microsecrets ARGUMENTS` with bucket and service set.
     pub fn microsecrets(&self, arguments: &[&str]) -> Run {
+        self.microsecrets_as(&self.admin, arguments)
+    }
+
+    /// The same as somebody.
+    pub fn microsecrets_as(&self, who: &Principal, arguments: &[&str]) -> Run {
         self.machine
             .api(arguments)
-            .env("AWS_ACCESS_KEY_ID", &self.admin.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &self.admin.secret_key)
+            .env("AWS_ACCESS_KEY_ID", &who.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &who.secret_key)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("MICROSECRETS_BUCKET", BUCKET)
             .env("MICROSECRETS_ENDPOINT", self.fake.endpoint())

@@ -4,6 +4,7 @@ use microsecrets::checksum::Checksum;
 use microsecrets::item::{Access, Base, Change, Content, Decision, OnConflict, Writer};
 use microsecrets::keys::FolderKeys;
 use microsecrets::layout::Item;
+use microsecrets::name::Nonce;
 use microsecrets::record::ChangeKind;
 use microsecrets::secret::SecretBytes;
 use microsecrets::store::folder::{self, FolderSettings, FolderStore};
@@ -57,8 +58,18 @@ impl TestEnvironment {
 
     /// Puts an object without a mark.
     pub fn put(&self, key: &str, bytes: Vec<u8>) {
+        self.put_by(key, bytes, None);
+    }
+
+    /// Puts an object with the mark of a commit that nobody knows.
+    pub fn put_marked(&self, key: &str, bytes: Vec<u8>) {
+        self.put_by(key, bytes, Some(Nonce::from_bytes([9; 16])));
+    }
+
+    fn put_by(&self, key: &str, bytes: Vec<u8>, mark: Option<Nonce>) {
         let payload = Payload::Bytes(SecretBytes::new(bytes));
-        let put = Put::new(key, payload, Condition::Absent, Encryption::Store);
+        let mut put = Put::new(key, payload, Condition::Absent, Encryption::Store);
+        put.mark = mark;
         self.with_store(async |store| store.put(put).await.unwrap());
     }
 }

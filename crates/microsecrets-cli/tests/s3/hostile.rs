@@ -180,7 +180,7 @@ mod heads {
             assert_eq!(lines[0], "error: services/api/head/environment is not valid", "{why}");
             assert_eq!(
                 lines.last(),
-                Some(&"hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it")
+                Some(&"hint: look who wrote there; `microsecrets doctor` says what is wrong, and what mends it")
             );
         }
         assert!(!place.started());
@@ -263,7 +263,7 @@ mod heads {
             122,
             "error: the head of the environment of api is missing, though services/api/environment/[TIME].[CHECKSUM].json \
              was written by this tool\n\
-             hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n",
+             hint: look who wrote there; `microsecrets doctor` says what is wrong, and what mends it\n",
         );
         let outcome = place.microsecrets(&["upload"]).stdin("A=2\n").run();
         outcome.ends(6);
@@ -358,7 +358,7 @@ mod versions {
             &place,
             122,
             "error: services/api/environment/zzz.json is no version's key, but the greatest\n\
-             hint: look who wrote there; docs/SEMANTICS.md, \"Repairs\", says how to mend it\n",
+             hint: look who wrote there; `microsecrets doctor` says what is wrong, and what mends it\n",
         );
     }
 }

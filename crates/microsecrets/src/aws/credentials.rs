@@ -11,6 +11,7 @@ use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use tokio::sync::Mutex;
@@ -33,6 +34,37 @@ pub(super) struct Unusable {
 #[error("credentials were waited for")]
 pub(super) struct Overdue {
     pub(super) waited: Duration,
+}
+
+/// Where credentials come from, as the SDK marks them; the last mark is of the provider that was asked last. That they were
+/// configured in a profile is said only when it holds them itself.
+pub(super) fn provider(credentials: &aws_credential_types::Credentials) -> &'static str {
+    use AwsCredentialFeature as Mark;
+    let marks = credentials.get_property::<Vec<Mark>>();
+    let known = |mark: &Mark| {
+        Some(match mark {
+            Mark::CredentialsCode => "given",
+            Mark::CredentialsEnvVars => "environment variables",
+            Mark::CredentialsEnvVarsStsWebIdToken
+            | Mark::CredentialsStsAssumeRoleWebId
+            | Mark::CredentialsProfileStsWebIdToken => "web identity",
+            Mark::CredentialsStsAssumeRole | Mark::CredentialsStsAssumeRoleSaml => "an assumed role",
+            Mark::CredentialsProfile
+            | Mark::CredentialsProfileSourceProfile
+            | Mark::CredentialsProfileNamedProvider => "a profile",
+            Mark::CredentialsProfileSso | Mark::CredentialsSso => "SSO",
+            Mark::CredentialsProfileProcess | Mark::CredentialsProcess => "a process",
+            Mark::CredentialsHttp => "a container",
+            Mark::CredentialsImds => "the instance",
+            _ => return None,
+        })
+    };
+    let marks = marks.map(Vec::as_slice).unwrap_or_default();
+    let named = |of_profiles: bool| {
+        let marks = marks.iter().rev().filter(|mark| of_profiles || **mark != Mark::CredentialsProfile);
+        marks.filter_map(known).next()
+    };
+    named(false).or_else(|| named(true)).unwrap_or("the AWS configuration")
 }
 
 /// The credentials that all requests are signed with. Clones are the same.

@@ -18,7 +18,7 @@ mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::BehaviorVersion;
 use aws_config::Region;
@@ -173,6 +173,15 @@ impl Aws {
                     .build()
                     .is_ok_and(|key| service.load_config(key).is_some())
             })
+    }
+
+    /// Where the credentials come from, and when they end being valid (seconds since 1970).
+    pub(crate) async fn provider(&self, asked: &Asked) -> Result<(&'static str, Option<i64>), StoreError> {
+        let loaded = self.0.credentials.load().await;
+        let credentials = loaded.map_err(|error| error::from_credentials(asked, &error))?;
+        let expires = credentials.expiry().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let expires = expires.and_then(|since| i64::try_from(since.as_secs()).ok());
+        Ok((credentials::provider(&credentials), expires))
     }
 
     /// Has credentials at hand, so that no request's time-out runs while they are looked for: a `credential_process` may

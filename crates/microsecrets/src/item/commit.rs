@@ -162,6 +162,7 @@ impl<'a> Writer<'a> {
             return Err(ItemError::HeadOutdated { item, key });
         }
         if let Some(head) = &head {
+            self.check_accepted(head, sorted.legacy.as_ref())?;
             self.check_base(head, &encryption)?;
         }
         let ground = Ground {
@@ -178,7 +179,7 @@ impl<'a> Writer<'a> {
 
     /// What a reader may believe but nobody may write over: a replica's head, since compare-and-swap does not reach
     /// across replication, and one under another key.
-    fn check_base(&self, head: &FetchedHead, next: &Encryption) -> Result<(), ItemError> {
+    pub(super) fn check_base(&self, head: &FetchedHead, next: &Encryption) -> Result<(), ItemError> {
         let (found, wanted) = (&head.record().bucket, self.access.store.bucket());
         if found != wanted {
             let (found, wanted) = (found.clone(), wanted.to_owned());

@@ -43,6 +43,8 @@ pub struct Reader<'a> {
     pub scan: bool,
     /// Read versions however old they are: for who looks at the past, or brings it back.
     pub past: bool,
+    /// Find the record of a version that is pinned by its content, too: for who compares its number.
+    pub with_record: bool,
 }
 
 /// A version that was found, its head's or 0.3.4's, before its bytes are complete.
@@ -97,6 +99,7 @@ impl<'a> Reader<'a> {
             access,
             scan: false,
             past: false,
+            with_record: false,
         }
     }
 
@@ -109,6 +112,12 @@ impl<'a> Reader<'a> {
     /// Reads versions however old they are, as long as they are said: the current one is held to the least number.
     pub fn past(mut self, past: bool) -> Self {
         self.past = past;
+        self
+    }
+
+    /// Also find the record of a version that is pinned by checksum or name.
+    pub fn with_record(mut self, with_record: bool) -> Self {
+        self.with_record = with_record;
         self
     }
 
@@ -237,8 +246,8 @@ impl<'a> Reader<'a> {
         };
         let name = listed.named()?.clone();
         let newer = newer_than(&name, current.facts.number(), &current.facts.name);
-        if self.access.checks.demand_signatures() {
-            return self.recorded(&name, Vec::from_iter(newer)).await;
+        if let Some(found) = self.recorded(&name, newer.as_ref()).await? {
+            return self.complete(found, None).await;
         }
         let object = match self.fetch(&listed.key).await {
             Ok(object) => object,
@@ -269,8 +278,8 @@ impl<'a> Reader<'a> {
             }
             newer = newer_than(name, Some(record.number), &record.name);
         }
-        if self.access.checks.demand_signatures() {
-            return self.recorded(name, Vec::from_iter(newer)).await;
+        if let Some(found) = self.recorded(name, newer.as_ref()).await? {
+            return self.complete(found, None).await;
         }
         let found = self.at_key(name.clone(), None, Vec::from_iter(newer));
         match self.complete(found, None).await? {
@@ -280,18 +289,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The version with a name, by the record that vouches for it.
-    async fn recorded(&self, name: &VersionName, notes: Vec<Note>) -> Result<Step<Version>, ItemError> {
+    /// The version with a name, by its record, where that is needed: it must vouch for the version, or say its number.
+    /// `None` where it is not needed, and for what 0.3.4 wrote.
+    async fn recorded(&self, name: &VersionName, note: Option<&Note>) -> Result<Option<Found>, ItemError> {
+        let vouching = self.access.checks.demand_signatures();
+        if !vouching && !self.with_record && self.access.checks.min_version.is_none() {
+            return Ok(None);
+        }
         let entry = match self.access.head().await? {
             Some(head) => self.access.entry_of(&head, name).await?,
-            None => return Err(self.access.never_signed()),
+            None if vouching => return Err(self.access.never_signed()),
+            None => None,
         };
         let Some(entry) = entry else {
-            let key = self.access.item.version_key(name);
-            return Err(self.access.distrust(&key, Distrust::Unsigned));
+            return self.check_unrecorded(name).map(|()| None);
         };
         self.check_live(entry.record())?;
-        self.complete(self.at_key(name.clone(), Some(entry), notes), None).await
+        let notes = Vec::from_iter(note.cloned());
+        Ok(Some(self.at_key(name.clone(), Some(entry), notes)))
     }
 
     /// Whether a version that no record vouches for may be read at all.

@@ -2,8 +2,8 @@
 //! vouch for. Otherwise a writer would put its signature under an attacker's variable.
 
 use super::commit::{Candidate, Writer};
-use super::listing::Pages;
-use super::{Access, FetchedHead, ItemError, Reader, Selector, Version, is_live};
+use super::listing::{Listed, Pages};
+use super::{Access, Facts, FetchedHead, ItemError, Reader, Selector, Version, is_live};
 use crate::checksum::Checksum;
 use crate::record::{Head, Record, Signature, SignedRecord};
 use crate::store::List;
@@ -25,11 +25,7 @@ impl Access<'_> {
     /// The current version, if no pinned key vouches for it.
     pub async fn unsigned(&self) -> Result<Option<Unsigned>, ItemError> {
         let head = self.head_by_anybody().await?;
-        let heads = head.iter().map(|head| head.head.entry());
-        let unsigned = heads.filter(|entry| self.checks.check_signature(entry).is_err());
-        let mut accepts: Vec<Checksum> = unsigned.map(identity).collect();
-        let mut anybody = self.checks.clone();
-        anybody.verify_keys.clear();
+        let anybody = self.checks.without_signatures();
         let access = Access {
             checks: &anybody,
             ..*self
@@ -39,9 +35,25 @@ impl Access<'_> {
             Err(ItemError::Absent { .. } | ItemError::Deleted { .. }) => None,
             Err(error) => return Err(error),
         };
-        let legacy = version.iter().filter(|version| version.facts.entry.is_none());
-        accepts.extend(legacy.map(|version| Checksum::of(version.facts.key.as_bytes())));
+        let accepts = self.accepted_as_shown(head.as_ref(), version.as_ref());
         Ok((!accepts.is_empty()).then_some(Unsigned { accepts, version }))
+    }
+
+    /// What accepts exactly the version that is shown: the head was looked at before it, and may have been another one.
+    fn accepted_as_shown(&self, head: Option<&FetchedHead>, shown: Option<&Version>) -> Vec<Checksum> {
+        let unsigned = |entry: &&SignedRecord| self.checks.check_signature(entry).is_err();
+        let head = head.map(|head| head.head.entry()).filter(unsigned);
+        match shown.map(|version| &version.facts) {
+            Some(Facts { entry: Some(entry), .. }) => Some(entry).filter(unsigned).map(identity).into_iter().collect(),
+            Some(Facts { key, .. }) => {
+                let beneath = head.map(|entry| beneath(entry, key));
+                beneath.into_iter().chain([Checksum::of(key.as_bytes())]).collect()
+            }
+            None => {
+                let deletion = head.filter(|entry| !is_live(entry.record()));
+                deletion.map(identity).into_iter().collect()
+            }
+        }
     }
 
     /// The newest version that a pinned key vouches for and whose bytes are there; `None` when there is none among the
@@ -71,6 +83,11 @@ fn identity(entry: &SignedRecord) -> Checksum {
     Checksum::of(entry.line())
 }
 
+/// What names a head as what lies beneath a version of 0.3.4's: it was not shown, and is no base without that version.
+fn beneath(entry: &SignedRecord, key: &str) -> Checksum {
+    Checksum::of(&[entry.line(), b"\n", key.as_bytes()].concat())
+}
+
 impl Writer<'_> {
     /// Refuses to write what its own readers would refuse.
     pub(super) fn check_signing(&self) -> Result<(), ItemError> {
@@ -83,23 +100,31 @@ impl Writer<'_> {
         }
     }
 
-    /// The head to write over: one that is vouched for, or the one that was accepted without.
+    /// The head to write over; where something was accepted, [`Writer::check_accepted`] looks who vouches for it.
     pub(super) async fn base(&self) -> Result<Option<FetchedHead>, ItemError> {
         if self.adopt.is_empty() {
-            return self.access.head().await;
+            self.access.head().await
+        } else {
+            self.access.head_by_anybody().await
         }
-        let head = self.access.head_by_anybody().await?;
-        if let Some(head) = &head {
-            let vouched = self.access.checks.check_signature(head.head.entry());
-            let accepted = vouched.or_else(|distrust| match self.adopt.contains(&identity(head.head.entry())) {
-                true => Ok(()),
-                false => Err(distrust),
-            });
-            accepted
-                .and_then(|()| self.access.checks.check_number(Some(head.record().number)))
-                .map_err(|source| self.access.distrust(&self.access.item.head_key(), source))?;
+    }
+
+    /// A head to write over is vouched for, or it was accepted: by itself, or with the version of 0.3.4's that lies
+    /// beyond it and is adopted first.
+    pub(super) fn check_accepted(&self, head: &FetchedHead, legacy: Option<&Listed>) -> Result<(), ItemError> {
+        if self.adopt.is_empty() {
+            return Ok(());
         }
-        Ok(head)
+        let entry = head.head.entry();
+        let accepted = |name: Checksum| self.adopt.contains(&name);
+        let vouched = self.access.checks.check_signature(entry).or_else(|distrust| {
+            let is_accepted =
+                accepted(identity(entry)) || legacy.is_some_and(|listed| accepted(beneath(entry, &listed.key)));
+            is_accepted.then_some(()).ok_or(distrust)
+        });
+        vouched
+            .and_then(|()| self.access.checks.check_number(Some(entry.record().number)))
+            .map_err(|source| self.access.distrust(&self.access.item.head_key(), source))
     }
 
     /// What 0.3.4 wrote is not signed: it is taken over only when it was accepted.

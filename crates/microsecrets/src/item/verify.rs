@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use super::listing::AT_ONCE;
 use super::{Access, ItemError};
 use crate::name::{Number, VersionName};
-use crate::record::SignedRecord;
+use crate::record::{Record, SignedRecord};
 
 /// A chain of records without a bad link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +137,10 @@ impl Access<'_> {
             Err(error) => return Err(Broken::Entry(Box::new(error))),
         };
         let record = entry.record();
-        // Whoever puts the head again (the end of a migration, another signature) keeps these.
-        if is_current && (record.nonce, &record.name) != (current.record().nonce, &current.record().name) {
+        if is_current && !is_put_again(record, current.record()) {
             return Err(Broken::Head);
         }
-        // The head was verified already, and may have been signed again since.
+        // The head was verified already, and may have been signed again since: it says the same.
         if !is_current && let Err(distrust) = self.checks.check_signature(&entry) {
             let error = self.distrust(&self.item.log_key(number), distrust);
             return Err(Broken::Entry(Box::new(error)));
@@ -157,4 +156,14 @@ impl Access<'_> {
             _ => Ok(record.name.clone()),
         }
     }
+}
+
+/// Whether a head says what was committed: whoever puts it again ends a migration, or signs it, and changes nothing else.
+pub(super) fn is_put_again(committed: &Record, head: &Record) -> bool {
+    let put_again = Record {
+        migration: head.migration,
+        signer: head.signer,
+        ..committed.clone()
+    };
+    put_again == *head
 }

@@ -75,6 +75,8 @@ impl Error for StoreError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Operation {
+    /// Something that `setup` and `doctor` ask for, by the name of the right to it.
+    Administer(&'static str),
     /// `DeleteObject`.
     Delete,
     /// KMS `DescribeKey`.
@@ -100,6 +102,7 @@ pub enum Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Administer(action) => return write!(f, "{action} of"),
             Self::Delete => "delete",
             Self::DescribeKey => "look up key",
             Self::Get => "get",

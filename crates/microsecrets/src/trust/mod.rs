@@ -58,6 +58,14 @@ impl Checks {
         }
     }
 
+    /// The same, but for who signed: for what a person is shown and asked about.
+    pub fn without_signatures(&self) -> Self {
+        Self {
+            verify_keys: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Whether only what is signed is believed.
     pub fn demand_signatures(&self) -> bool {
         !self.verify_keys.is_empty()

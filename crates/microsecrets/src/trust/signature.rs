@@ -58,13 +58,19 @@ impl VerifyKey {
     ///
     /// See [`PinnedKeyError`].
     pub fn pinned(text: &str, folder: &Path) -> Result<Self, PinnedKeyError> {
-        match text.parse() {
-            Err(VerifyKeyError::NoKey) => {}
-            parsed => return parsed.map_err(|source| PinnedKeyError::Text { source }),
+        let spelled = match text.parse() {
+            Ok(key) => return Ok(key),
+            Err(error) => error,
+        };
+        if spelled == VerifyKeyError::Private {
+            return Err(PinnedKeyError::Text { source: spelled });
         }
+        // A file's name can be base64 too.
         let path = folder.join(text.trim());
         let bytes = match ownfile::read(&path, Rule::Trusted, MAX_FILE) {
             Ok(bytes) => bytes,
+            // It may be a private key, or a part of one, which must not be shown as a path.
+            Err(FileRefused::Io(_)) if looks_like_key(text) => return Err(PinnedKeyError::Text { source: spelled }),
             Err(source) => return Err(PinnedKeyError::File { path, source }),
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| VerifyKeyError::NoKey);
@@ -101,6 +107,12 @@ impl VerifyKey {
             .verify(message, signature.der())
             .is_ok()
     }
+}
+
+/// Whether a text is rather a key, spelled wrongly, than the path of a file.
+fn looks_like_key(text: &str) -> bool {
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=') || c.is_whitespace();
+    text.contains(['\n', '\r']) || text.contains("-----") || text.len() >= 40 && text.chars().all(is_base64)
 }
 
 impl FromStr for VerifyKey {

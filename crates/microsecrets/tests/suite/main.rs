@@ -29,6 +29,8 @@ macro_rules! on_every_store {
 
 mod commits;
 mod deletions;
+#[path = "../simulation/dice.rs"]
+mod dice;
 mod files;
 mod heads;
 mod liars;

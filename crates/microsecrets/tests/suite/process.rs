@@ -23,6 +23,10 @@ pub(crate) struct Process {
     pub(crate) item: Item,
     pub(crate) key_name: String,
     pub(crate) new_key: bool,
+    /// The name of the key that signs.
+    pub(crate) sign_with: Option<String>,
+    /// What may be built upon though no pinned key has signed it.
+    pub(crate) adopt: Vec<Checksum>,
 }
 
 pub(crate) fn environment() -> Item {
@@ -103,6 +107,8 @@ impl Process {
     pub(crate) fn writer(&self) -> Writer<'_> {
         let mut writer = Writer::new(self.access(), &*self.keys, &self.key_name, "ann@test");
         writer.new_key = self.new_key;
+        writer.sign_with.clone_from(&self.sign_with);
+        writer.adopt.clone_from(&self.adopt);
         writer
     }
 

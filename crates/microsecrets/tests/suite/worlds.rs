@@ -149,6 +149,8 @@ impl World {
             item: item.clone(),
             key_name,
             new_key: false,
+            sign_with: None,
+            adopt: Vec::new(),
         }
     }
 }
@@ -205,6 +207,8 @@ impl FakeAws {
             item: item.clone(),
             key_name: ALIAS.to_owned(),
             new_key: false,
+            sign_with: None,
+            adopt: Vec::new(),
         }
     }
 }

@@ -29,6 +29,19 @@ impl Kms {
         self.create(alias, Usage::EncryptDecrypt)
     }
 
+    /// Makes a multi-Region key with this alias; returns its ARN. It has no replicas.
+    pub fn create_multi_region_key(&self, alias: &str) -> String {
+        let arn = self.create_key(alias);
+        let arn = self
+            .shared
+            .state()
+            .keys
+            .make_multi_region(&arn)
+            .expect("the key exists");
+        self.set_alias(alias, &arn);
+        arn
+    }
+
     /// Makes an `ECC_NIST_P256` key with this alias; returns its ARN.
     pub fn create_signing_key(&self, alias: &str) -> String {
         self.create(alias, Usage::SignVerify)
@@ -59,6 +72,16 @@ impl Kms {
     /// Removes an alias.
     pub fn remove_alias(&self, alias: &str) {
         self.shared.state().keys.aliases.remove(&self.alias(alias));
+    }
+
+    /// The ARNs of all keys that were made here, those of AWS's own left out.
+    pub fn keys(&self) -> Vec<String> {
+        let state = self.shared.state();
+        let here = state
+            .keys
+            .all()
+            .filter(|key| key.account == self.account && key.region == self.region);
+        here.filter(|key| !key.aws_managed).map(|key| key.arn.clone()).collect()
     }
 
     /// The ARN of the key that an alias points at.
@@ -93,6 +116,25 @@ impl Kms {
             .by_arn_mut(key_arn)
             .expect("the key exists")
             .state = state;
+    }
+
+    /// Turns a key's yearly rotation on or off.
+    pub fn set_rotation(&self, key_arn: &str, on: bool) {
+        let mut state = self.shared.state();
+        let key = state.keys.by_arn_mut(key_arn).expect("the key exists");
+        key.rotation_days = on.then_some(365);
+    }
+
+    /// A key's policy.
+    pub fn key_policy(&self, key_arn: &str) -> String {
+        let state = self.shared.state();
+        state.keys.by_arn(key_arn).expect("the key exists").policy.clone()
+    }
+
+    /// Replaces a key's policy.
+    pub fn set_key_policy(&self, key_arn: &str, policy: &str) {
+        let mut state = self.shared.state();
+        policy.clone_into(&mut state.keys.by_arn_mut(key_arn).expect("the key exists").policy);
     }
 
     /// The public half of a signing key, DER `SubjectPublicKeyInfo`.

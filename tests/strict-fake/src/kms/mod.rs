@@ -104,6 +104,11 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// All keys, by their ARNs.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+        self.keys.values()
+    }
+
     /// Makes a key. `serial` makes its id, so that ids are the same in every run.
     pub(crate) fn create(&mut self, new: &NewKey<'_>, serial: u64) -> &mut Key {
         let id = format!(
@@ -135,6 +140,17 @@ impl Keys {
             material: crypto::Material::new(new.usage),
         };
         self.keys.entry(arn).or_insert(key)
+    }
+
+    /// Makes a key a multi-Region one: its id, and so its ARN, is another then.
+    pub(crate) fn make_multi_region(&mut self, arn: &str) -> Option<String> {
+        let mut key = self.keys.remove(arn)?;
+        let id = format!("mrk-{}", key.id.replace('-', ""));
+        (key.arn, key.multi_region) = (arn.replace(&key.id, &id), true);
+        key.id = id;
+        let arn = key.arn.clone();
+        self.keys.insert(arn.clone(), key);
+        Some(arn)
     }
 
     /// The account's `aws/s3` key in a region, made when it is first needed, as AWS does.

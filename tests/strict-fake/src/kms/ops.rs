@@ -24,6 +24,7 @@ pub(crate) fn call(operation: &str, call: &Call<'_>) -> Output {
         "UpdateAlias" => update_alias(call),
         "DeleteAlias" => delete_alias(call),
         "ListAliases" => list_aliases(call),
+        "ListKeys" => list_keys(call),
         "GetPublicKey" => with_key(call, "kms:GetPublicKey", get_public_key),
         "Sign" => sign(call),
         "Encrypt" => encrypt(call),
@@ -74,6 +75,12 @@ fn authorise(call: &Call<'_>, action: &str, arn: &str) -> Result<(), KmsError> {
         }
     }
     call.exchange.add_global_conditions(principal, &mut context);
+    context.set("aws:RequestedRegion", &call.region);
+    let tags = tags(call)?;
+    for (key, value) in &tags {
+        context.set(&format!("aws:RequestTag/{key}"), value);
+    }
+    context.set_all("aws:TagKeys", tags.into_iter().map(|(key, _)| key).collect());
     match call.caller.may(action, arn, &context) {
         (Decision::Allowed, _) => Ok(()),
         (decision, kind) => {
@@ -170,7 +177,9 @@ fn create_key(call: &Call<'_>) -> Output {
     authorise(call, "kms:CreateKey", "*")?;
     let tags = tags(call)?;
     if !tags.is_empty() {
-        authorise(call, "kms:TagResource", "*")?;
+        // A key that is not there yet is any key.
+        let any = format!("arn:aws:kms:{}:{}:key/*", call.region, principal.account);
+        authorise(call, "kms:TagResource", &any)?;
     }
     let (account, region) = (principal.account.as_str(), call.region.as_str());
     let new = NewKey {
@@ -289,6 +298,18 @@ fn list_aliases(call: &Call<'_>) -> Output {
         })
         .collect();
     Ok(json!({ "Aliases": aliases, "Truncated": false }))
+}
+
+fn list_keys(call: &Call<'_>) -> Output {
+    authorise(call, "kms:ListKeys", "*")?;
+    let state = call.shared.state();
+    let account = &call.caller.principal.account;
+    let own = state
+        .keys
+        .all()
+        .filter(|key| key.account == *account && key.region == call.region);
+    let keys: Vec<_> = own.map(|key| json!({ "KeyId": key.id, "KeyArn": key.arn })).collect();
+    Ok(json!({ "Keys": keys, "Truncated": false }))
 }
 
 fn get_public_key(key: &Key) -> Output {

@@ -275,6 +275,8 @@ fn actions(operation: &str, exchange: &Exchange) -> Option<Vec<(&'static str, bo
         "GetBucketOwnershipControls" => ("s3:GetBucketOwnershipControls", false),
         "PutBucketOwnershipControls" => ("s3:PutBucketOwnershipControls", false),
         "GetBucketEncryption" => ("s3:GetEncryptionConfiguration", false),
+        // The right to do away with it is the one to set it.
+        "DeleteBucketEncryption" => ("s3:PutEncryptionConfiguration", false),
         "PutBucketEncryption" => ("s3:PutEncryptionConfiguration", false),
         "GetBucketLifecycleConfiguration" => ("s3:GetLifecycleConfiguration", false),
         "PutBucketLifecycleConfiguration" => ("s3:PutLifecycleConfiguration", false),

@@ -307,6 +307,17 @@ pub(super) async fn put_encryption(
     answer(PutBucketEncryptionOutput {})
 }
 
+/// Without a configuration of its own, a bucket has SSE-S3.
+pub(super) async fn delete_encryption(
+    ask: &Ask,
+    request: S3Request<DeleteBucketEncryptionInput>,
+) -> Answer<DeleteBucketEncryptionOutput> {
+    bucket_mut(&mut ask.shared.state(), &request.input.bucket)?
+        .config
+        .encryption = None;
+    answer(DeleteBucketEncryptionOutput {})
+}
+
 pub(super) async fn get_lifecycle(
     ask: &Ask,
     request: S3Request<GetBucketLifecycleConfigurationInput>,

@@ -164,6 +164,7 @@ operations! {
     put_bucket_ownership_controls, PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput,
         buckets::put_ownership;
     get_bucket_encryption, GetBucketEncryptionInput => GetBucketEncryptionOutput, buckets::get_encryption;
+    delete_bucket_encryption, DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput, buckets::delete_encryption;
     put_bucket_encryption, PutBucketEncryptionInput => PutBucketEncryptionOutput, buckets::put_encryption;
     get_bucket_lifecycle_configuration, GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput,
         buckets::get_lifecycle;

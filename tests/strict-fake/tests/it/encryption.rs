@@ -267,6 +267,9 @@ async fn the_buckets_default_is_for_who_says_nothing() {
     assert_eq!(put().send().await.expect("put").ssekms_key_id(), Some(arn.as_str()));
     let explicit = put().server_side_encryption(SdkSse::Aes256).send().await.expect("put");
     assert_eq!(explicit.server_side_encryption(), Some(&SdkSse::Aes256));
+    s3.delete_bucket_encryption().bucket(BUCKET).send().await.expect("done");
+    let after = put().send().await.expect("put");
+    assert_eq!(after.server_side_encryption(), Some(&SdkSse::Aes256));
 }
 
 #[tokio::test]

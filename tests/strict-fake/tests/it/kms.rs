@@ -343,7 +343,10 @@ async fn the_life_of_a_key() {
 async fn the_unknown_is_refused() {
     let (fake, admin) = fake();
     let kms = kms(&fake, &admin);
-    assert_eq!(code(kms.list_keys().send().await), "UnsupportedOperationException");
+    assert_eq!(
+        code(kms.list_grants().key_id("x").send().await),
+        "UnsupportedOperationException"
+    );
     assert_eq!(
         code(kms.create_key().key_spec(KeySpec::Rsa2048).send().await),
         "UnsupportedOperationException"

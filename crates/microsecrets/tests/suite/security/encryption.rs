@@ -7,7 +7,7 @@ use microsecrets::trust::RequiredEncryption;
 use super::{distrust, pinned, unpinned};
 use crate::process::{environment, file, nth};
 use crate::run;
-use crate::worlds::{ACCOUNT, FakeAws};
+use crate::worlds::{ACCOUNT, BUCKET, FakeAws};
 
 /// Every algorithm, and whether it encrypts under a KMS key.
 const ALGORITHMS: [(Option<&str>, bool); 5] = [
@@ -62,6 +62,7 @@ fn only_the_pinned_key_is_believed() {
         let aws = FakeAws::new();
         for (item, selector, key) in places(&aws).await {
             let reader = aws.process(&aws.admin, pinned(&aws.key), &item).await;
+            let mut believed = 0;
             for (algorithm, is_kms) in ALGORITHMS {
                 for kms_key in other_keys(&aws) {
                     aws.forge(&key, algorithm, kms_key.as_deref());
@@ -73,8 +74,44 @@ fn only_the_pinned_key_is_believed() {
                 aws.forge(&key, algorithm, Some(&aws.key));
                 let read = reader.read(&selector).await;
                 assert_eq!(read.is_ok(), is_kms, "{key}: {algorithm:?}");
+                believed += usize::from(read.is_ok());
             }
+            // SSE-KMS and DSSE-KMS, of five algorithms under twelve names of keys.
+            assert_eq!(believed, 2);
             aws.forge(&key, Some("aws:kms"), Some(&aws.key));
+        }
+    });
+}
+
+/// A multi-Region key is one key in several regions: a replica of the bucket is encrypted under the replica of the key.
+#[test]
+fn of_a_multi_region_key_the_region_may_be_another_and_nothing_else() {
+    run(async {
+        let aws = FakeAws::new();
+        let id = "mrk-1234abcd12ab34cd56ef1234567890ab";
+        let arn = |region: &str, account: &str, id: &str| format!("arn:aws:kms:{region}:{account}:key/{id}");
+        let pin = arn("us-east-1", ACCOUNT, id);
+        for (item, selector, key) in places(&aws).await {
+            let reader = aws.process(&aws.admin, pinned(&pin), &item).await;
+            // The other objects of the item are under it too.
+            for other in aws.fake.keys(BUCKET) {
+                aws.forge(&other, Some("aws:kms"), Some(&pin));
+            }
+            for region in ["us-east-1", "us-east-2", "eu-west-1"] {
+                aws.forge(&key, Some("aws:kms"), Some(&arn(region, ACCOUNT, id)));
+                reader.read(&selector).await.unwrap();
+                for found in [
+                    arn(region, "999999999999", id),
+                    arn(region, ACCOUNT, "mrk-1234abcd12ab34cd56ef1234567890ac"),
+                    arn(region, ACCOUNT, &id[4..]),
+                    arn(region, ACCOUNT, id).replace(":key/", ":alias/"),
+                    id.to_owned(),
+                ] {
+                    aws.forge(&key, Some("aws:kms"), Some(&found));
+                    let why = distrust(reader.read(&selector).await);
+                    assert_eq!(why, format!("it is encrypted under {found}, but {pin} is pinned"));
+                }
+            }
         }
     });
 }

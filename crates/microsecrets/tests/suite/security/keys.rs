@@ -1,12 +1,18 @@
 //! Which key encrypts: an alias is looked up once, and what is sent, compared and answered is the key's ARN.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use microsecrets::item::{ItemError, Selector};
+use microsecrets::keys::KmsKeys;
+use microsecrets::layout::Item;
 use microsecrets::record::ChangeKind;
 use microsecrets::store::ErrorKind;
-use strict_fake::Fault;
+use microsecrets::trust::Checks;
+use strict_fake::{Failure, Fault};
 
 use super::{distrust, kms, of_store, pinned};
-use crate::process::{environment, file, from_source, number};
+use crate::process::{Process, environment, file, from_source, nth, number};
 use crate::run;
 use crate::sources::Generated;
 use crate::worlds::{ACCOUNT, ALIAS, BUCKET, FakeAws};
@@ -123,7 +129,7 @@ fn nothing_is_read_under_another_key_than_the_pinned_one() {
         aws.ann(&file("large")).await.upload_file(&large).await.unwrap();
         let other = aws.fake.kms().create_key("other");
         for item in [environment(), file("large")] {
-            for selector in [Selector::Current, crate::process::nth(1)] {
+            for selector in [Selector::Current, nth(1)] {
                 let right = aws.process(&aws.admin, pinned(&aws.key), &item).await;
                 right.read(&selector).await.unwrap();
                 let wrong = aws.process(&aws.admin, pinned(&other), &item).await;
@@ -174,5 +180,84 @@ fn without_its_alias_nothing_is_written_and_everything_is_read() {
         assert_eq!((error.kind, error.subject.as_str()), (ErrorKind::KeyNotFound, ALIAS));
         assert_eq!(aws.puts(), puts);
         assert_eq!(ann.text().await.unwrap(), "A=1");
+    });
+}
+
+/// A process that believes only what is under the key that the service's alias stands for.
+async fn pinning_the_alias(aws: &FakeAws, item: &Item) -> Process {
+    let mut process = aws.ann(item).await;
+    process.checks = Checks::with_alias(Arc::new(KmsKeys::new(aws.aws(&aws.admin).await)), ALIAS);
+    process
+}
+
+#[test]
+fn a_pinned_alias_is_looked_up_once_and_its_key_is_demanded() {
+    run(async {
+        let aws = FakeAws::new();
+        aws.ann(&environment()).await.upload("A=1").await.unwrap();
+        let reader = pinning_the_alias(&aws, &environment()).await;
+        aws.fake.clear_requests();
+        assert_eq!(reader.text().await.unwrap(), "A=1");
+        let mut operations = aws.fake.operations();
+        operations.sort();
+        assert_eq!(operations, ["DescribeKey", "GetObject"]);
+        reader.read(&nth(1)).await.unwrap();
+        reader.current().await.unwrap();
+        let operations = aws.fake.operations();
+        assert_eq!(operations.iter().filter(|name| *name == "DescribeKey").count(), 1);
+
+        // Who has looked demands the key that was found, and who looks now the one that is found now.
+        let other = aws.fake.kms().create_key(ALIAS);
+        reader.current().await.unwrap();
+        let late = pinning_the_alias(&aws, &environment()).await;
+        for selector in [Selector::Current, nth(1)] {
+            let why = distrust(late.read(&selector).await);
+            assert_eq!(why, format!("it is encrypted under {}, but {other} is pinned", aws.key));
+        }
+        aws.forge(&environment().head_key(), Some("aws:kms"), Some(&other));
+        late.current().await.unwrap();
+        let why = distrust(reader.current().await);
+        assert_eq!(why, format!("it is encrypted under {other}, but {} is pinned", aws.key));
+    });
+}
+
+/// Neither waits for the other: whichever is held up is answered last.
+#[test]
+fn a_pinned_alias_is_looked_up_beside_the_first_request() {
+    run(async {
+        let aws = FakeAws::new();
+        aws.ann(&environment()).await.upload("A=1").await.unwrap();
+        for held_up in ["GetObject", "DescribeKey"] {
+            let reader = pinning_the_alias(&aws, &environment()).await;
+            let delay = Failure::Delay(Duration::from_secs(1));
+            let delayed = aws.fake.fail(Fault::on(held_up, delay));
+            aws.fake.clear_requests();
+            reader.current().await.unwrap();
+            assert_eq!(delayed.fired(), 1);
+            let operations = aws.fake.operations();
+            assert_eq!(operations.len(), 2);
+            assert_eq!(operations[1], held_up);
+        }
+    });
+}
+
+/// What cannot be looked up is not demanded less.
+#[test]
+fn a_pinned_alias_that_stands_for_no_key_is_no_pin_to_read_under() {
+    run(async {
+        let aws = FakeAws::new();
+        aws.ann(&environment()).await.upload("A=1").await.unwrap();
+        aws.ann(&file("large"))
+            .await
+            .upload_file(&vec![1; (1 << 20) + 1])
+            .await
+            .unwrap();
+        let (legacy, _) = aws.legacy();
+        aws.fake.kms().remove_alias(ALIAS);
+        for item in [environment(), file("large"), legacy] {
+            let reader = pinning_the_alias(&aws, &item).await;
+            let error = of_store(reader.current().await);
+            assert_eq!((error.kind, error.subject.as_str()), (ErrorKind::KeyNotFound, ALIAS));
+        }
     });
 }

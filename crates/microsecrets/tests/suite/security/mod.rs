@@ -1,17 +1,28 @@
 //! The rules that only S3 and KMS have: whose bucket, which key, whose rights. On the strict fake, because emulators
 //! accept what AWS refuses.
 
+mod adoptions;
+mod attacker;
+mod bases;
 mod bodies;
+mod chains;
 mod encryption;
+mod flips;
+mod forgeries;
 mod keys;
+mod lifetimes;
 mod owner;
+mod replays;
 mod rights;
+mod signatures;
+mod swaps;
+mod writes;
 
 use microsecrets::checksum::Checksum;
 use microsecrets::item::ItemError;
 use microsecrets::layout::Item;
 use microsecrets::store::{Encryption, ErrorKind, StoreError};
-use microsecrets::trust::RequiredEncryption;
+use microsecrets::trust::{RequiredEncryption, VerifyKey};
 use strict_fake::{Attributes, Principal, Raw, Sse};
 
 use crate::process::Process;
@@ -27,7 +38,33 @@ fn pinned(arn: &str) -> RequiredEncryption {
     RequiredEncryption::Kms(Some(arn.parse().unwrap()))
 }
 
+/// The alias of the key that signs.
+const SIGNING: &str = "alias/microsecrets-signing/api";
+
 impl FakeAws {
+    /// A key that signs, made when it is first asked for: its ARN and its public half.
+    fn signing_key(&self, alias: &str) -> (String, VerifyKey) {
+        let kms = self.fake.kms();
+        let arn = kms.resolve(alias).unwrap_or_else(|| kms.create_signing_key(alias));
+        let public = VerifyKey::from_spki(&kms.public_key(&arn)).unwrap();
+        (arn, public)
+    }
+
+    /// A process that believes only what one of these keys has signed.
+    async fn believer(&self, keys: &[VerifyKey], item: &Item) -> Process {
+        let mut process = self.ann(item).await;
+        process.checks.verify_keys = keys.to_vec();
+        process
+    }
+
+    /// A process that signs, and believes only what it would sign.
+    async fn signer(&self, item: &Item) -> Process {
+        let (_, public) = self.signing_key(SIGNING);
+        let mut process = self.believer(&[public], item).await;
+        process.sign_with = Some(SIGNING.to_owned());
+        process
+    }
+
     /// A process of the administrator's that demands SSE-KMS.
     async fn ann(&self, item: &Item) -> Process {
         self.process(&self.admin, unpinned(), item).await
