@@ -66,6 +66,20 @@ mod the_least_number {
         }
     }
 
+    /// All of it may have been removed: what is begun anew would be refused by who demands a number.
+    #[test]
+    fn lets_nothing_begin_below_it() {
+        let (trust, _) = three();
+        let upload = trust.run(&["upload", "-f", "new"], &["--min-version", "4"]);
+        trust.fails(
+            upload.stdin(trust.pair().repeat(9)),
+            3,
+            "error: the file new of api has no version 4\nhint: `microsecrets history` shows what there is\n",
+        );
+        let first = trust.run(&["upload", "-q", "-f", "new"], &["--min-version", "1"]);
+        first.stdin(trust.pair()).run().ends(0);
+    }
+
     #[test]
     fn holds_for_an_older_one_that_would_be_used() {
         let (trust, _) = three();

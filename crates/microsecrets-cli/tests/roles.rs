@@ -264,11 +264,7 @@ fn an_administrator_sets_up_and_reads_nothing() {
         &["with-env", "-a", "--", "true"],
     ] {
         let outcome = world.run(&admin, arguments).run();
-        assert!(
-            [5, 123].contains(&outcome.status.code().unwrap()),
-            "{}",
-            outcome.stderr
-        );
+        assert!([5, 123].contains(&outcome.status.code().unwrap()), "{}", outcome.stderr);
     }
 }
 
@@ -316,9 +312,7 @@ fn administers(before: Before, without: Option<&str>) -> (i32, Vec<String>) {
             place.microsecrets(&setup).run().ends(0);
         }
     }
-    let printed = place
-        .microsecrets(&["policy", "--role", "admin", "-b", bucket])
-        .run();
+    let printed = place.microsecrets(&["policy", "--role", "admin", "-b", bucket]).run();
     let printed: Value = serde_json::from_str(&printed.ends(0).raw_stdout()).unwrap();
     let mut policy = printed["identity-policy"].clone();
     let less = without_one(&policy);
@@ -334,7 +328,9 @@ fn administers(before: Before, without: Option<&str>) -> (i32, Vec<String>) {
     match before {
         Before::Nothing => {
             for action in ["CreateAlias", "EnableKeyRotation", "GetPublicKey"] {
-                place.fake.allow(&admin, &format!("kms:{action}"), "arn:aws:kms:*:key/*");
+                place
+                    .fake
+                    .allow(&admin, &format!("kms:{action}"), "arn:aws:kms:*:key/*");
             }
         }
         Before::ByHand => {}

@@ -105,7 +105,9 @@ impl DoctorArgs {
 
     /// The item that is named, if it is only one.
     fn only(&self, service: &ServiceName) -> Option<Item> {
-        self.file.as_ref().map(|label| Item::file(service.clone(), label.clone()))
+        self.file
+            .as_ref()
+            .map(|label| Item::file(service.clone(), label.clone()))
     }
 }
 
@@ -286,7 +288,9 @@ impl Looked<'_> {
 
     async fn at_rights(&self, service: &ServiceName) -> Vec<Finding> {
         let item = self.tried(service);
-        let key_name = self.args.store.kms_key.clone().or_else(|| KeyPurpose::Encrypt.alias(service));
+        let key_name = self.args.store.kms_key.clone();
+        let key_name = key_name.or_else(|| KeyPurpose::Encrypt.alias(service));
+        let key_name = key_name.filter(|_| self.args.store.sse == Sse::Kms);
         let contract = self.args.store.contract.as_ref();
         let signing = contract.and_then(|contract| contract.sign_with.clone());
         let signing = signing.or_else(|| KeyPurpose::Sign.alias(service));

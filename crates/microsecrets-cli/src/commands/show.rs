@@ -77,7 +77,11 @@ fn print(
         lines.extend(record.message.as_deref().map(|message| ("message", shown(message))));
         lines.extend(record.mode.map(|mode| ("mode", format!("{mode:04o}"))));
         lines.extend(record.expires.map(|at| ("expires", at.to_string())));
-        let remark = if verified { "" } else { " (not verified: no key is pinned)" };
+        let remark = if verified {
+            ""
+        } else {
+            " (not verified: no key is pinned)"
+        };
         lines.extend(record.signer.map(|signer| ("signer", format!("{signer}{remark}"))));
     }
     let rows: Vec<_> = lines

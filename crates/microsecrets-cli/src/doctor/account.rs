@@ -142,12 +142,18 @@ fn of_clock(date: Timestamp, location: &str) -> Finding {
 pub(crate) async fn region(cloud: &Cloud, bucket: &str, owner: &str, commands: &Commands<'_>) -> Finding {
     let configured = cloud.region();
     match cloud.bucket_region(bucket, owner).await {
-        Ok(Some(found)) if found == configured => {
-            Finding::ok("region", bucket, format!("the bucket {bucket} is in {found}, as configured"))
-        }
+        Ok(Some(found)) if found == configured => Finding::ok(
+            "region",
+            bucket,
+            format!("the bucket {bucket} is in {found}, as configured"),
+        ),
         Ok(Some(found)) => {
-            let says = format!("the bucket {bucket} is in {}, but {configured} is configured", shown(&found));
-            let why = "readers need one request more, writers are refused, and the key is looked for in the wrong place";
+            let says = format!(
+                "the bucket {bucket} is in {}, but {configured} is configured",
+                shown(&found)
+            );
+            let why =
+                "readers need one request more, writers are refused, and the key is looked for in the wrong place";
             let mend = format!("say -r {0}, or `region = \"{0}\"` in microsecrets.toml", shown(&found));
             Finding::failure("region", bucket, says, why).mend(mend)
         }

@@ -32,13 +32,18 @@ impl Commands<'_> {
 pub(crate) fn owner(commands: &Commands<'_>, bucket: &str, caller: Option<&str>) -> Finding {
     let is_in_name = bucket.ends_with("-an") && caller.is_some_and(|account| bucket.contains(&format!("-{account}-")));
     match &commands.store.bucket_owner {
-        Some(owner) => Finding::ok("bucket-owner", bucket, format!("only a bucket of the account {owner} is used")),
+        Some(owner) => Finding::ok(
+            "bucket-owner",
+            bucket,
+            format!("only a bucket of the account {owner} is used"),
+        ),
         None if is_in_name => Finding::ok("bucket-owner", bucket, "the bucket's name says whose it must be"),
         None => {
             let why = "once this bucket is deleted, somebody else can make one of its name, and is believed";
             let account = caller.unwrap_or("ACCOUNT");
-            Finding::warning("bucket-owner", bucket, "nothing says whose bucket it must be", why)
-                .mend(format!("`bucket-owner = \"{account}\"` in microsecrets.toml, or --bucket-owner"))
+            Finding::warning("bucket-owner", bucket, "nothing says whose bucket it must be", why).mend(format!(
+                "`bucket-owner = \"{account}\"` in microsecrets.toml, or --bucket-owner"
+            ))
         }
     }
 }
@@ -77,7 +82,10 @@ impl Looked<'_> {
 
     fn after_migration(&self) -> String {
         let finish = self.commands.own("migrate", "--finish");
-        format!("when 0.3.4 writes no more: {finish}, and then {}", self.commands.setup_of_bucket())
+        format!(
+            "when 0.3.4 writes no more: {finish}, and then {}",
+            self.commands.setup_of_bucket()
+        )
     }
 
     async fn policy(&self) -> Finding {
@@ -86,8 +94,7 @@ impl Looked<'_> {
             Ok(existing) => existing,
             Err(error) => return Finding::not_seen(CHECK, self.bucket, error),
         };
-        let (Ok(partition), Ok(account), Ok(name)) =
-            (self.partition.parse(), self.owner.parse(), self.bucket.parse())
+        let (Ok(partition), Ok(account), Ok(name)) = (self.partition.parse(), self.owner.parse(), self.bucket.parse())
         else {
             let why = "what nobody may do with the bucket is not known";
             let says = "no policy can be made for a bucket of this name or place";

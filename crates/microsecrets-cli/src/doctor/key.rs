@@ -24,7 +24,7 @@ pub(crate) struct Keys<'a> {
     pub(crate) commands: Commands<'a>,
 }
 
-/// What nobody may do with a key is said for one of these.
+/// The statements of a key's policy that name who reads and who writes.
 const SIDS: [(KeyPurpose, [&str; 2]); 2] = [
     (KeyPurpose::Encrypt, ["MicrosecretsReaders", "MicrosecretsWriters"]),
     (KeyPurpose::Sign, ["MicrosecretsVerifiers", "MicrosecretsSigners"]),
@@ -33,17 +33,18 @@ const SIDS: [(KeyPurpose, [&str; 2]); 2] = [
 impl Keys<'_> {
     /// Looks at the key that encrypts.
     pub(crate) async fn encrypting(&self) -> Vec<Finding> {
-        let mut findings = vec![self.pin()];
         let alias = KeyPurpose::Encrypt.alias(self.service);
         let Some(name) = self.commands.store.kms_key.clone().or_else(|| alias.clone()) else {
             let says = format!("no alias follows from the name {}, which has a dot", self.service);
             let why = "writers do not know which key to encrypt under";
             let mend = "`kms-key = \"arn:aws:kms:...\"` in microsecrets.toml, or --kms-key";
-            findings.push(Finding::warning("key", self.service, says, why).mend(mend));
-            return findings;
+            return vec![
+                self.pin(None),
+                Finding::warning("key", self.service, says, why).mend(mend),
+            ];
         };
         let (finding, key) = self.state("key", &name, KeyPurpose::Encrypt).await;
-        findings.push(finding);
+        let mut findings = vec![self.pin(key.as_ref()), finding];
         let Some(key) = key else { return findings };
         if let Some(alias) = &alias {
             findings.push(self.alias(alias, &name, &key).await);
@@ -74,16 +75,26 @@ impl Keys<'_> {
     }
 
     /// What a reader believes who pins nothing.
-    fn pin(&self) -> Finding {
+    fn pin(&self, key: Option<&KeyFacts>) -> Finding {
         const CHECK: &str = "key-pin";
+        let arn = match self.head {
+            Some(Encryption::Kms(arn) | Encryption::KmsDsse(arn)) => Some(arn),
+            _ => key.map(|key| &key.arn),
+        };
+        let mend = match arn {
+            Some(arn) => format!("`kms-key = \"{}\"` in microsecrets.toml, or --kms-key", shown(arn)),
+            None => "`kms-key = \"arn:aws:kms:...\"` in microsecrets.toml, or --kms-key".to_owned(),
+        };
         match &self.commands.store.kms_key {
-            Some(name) if name.parse::<microsecrets::trust::KeyPin>().is_ok() => {
-                Finding::ok(CHECK, self.service, format!("only what is under {} is believed", shown(name)))
-            }
+            Some(name) if name.parse::<microsecrets::trust::KeyPin>().is_ok() => Finding::ok(
+                CHECK,
+                self.service,
+                format!("only what is under {} is believed", shown(name)),
+            ),
             Some(name) => {
                 let says = format!("the key is pinned by its alias, {}", shown(name));
                 let why = "whoever may move the alias decides what is believed, and each start takes a request more";
-                Finding::warning(CHECK, self.service, says, why).mend("pin the key's ARN: `kms-key` in microsecrets.toml")
+                Finding::warning(CHECK, self.service, says, why).mend(mend)
             }
             None if self.checks.demand_signatures() => {
                 let says = "no KMS key is pinned, but only what is signed is believed";
@@ -93,7 +104,6 @@ impl Keys<'_> {
                 let says = "no KMS key is pinned, and nobody's signature is demanded";
                 let why = "readers believe every object under any KMS key, also what somebody puts under aws/s3 who may \
                            do nothing else";
-                let mend = "`kms-key = \"<the key's ARN>\"` in microsecrets.toml, which `microsecrets setup` writes";
                 Finding::warning(CHECK, self.service, says, why).mend(mend)
             }
         }
@@ -151,13 +161,23 @@ impl Keys<'_> {
             }
         };
         match target {
-            None => Finding::ok(CHECK, alias, format!("there is no {alias}, nor is it needed: the key is pinned")),
+            None => Finding::ok(
+                CHECK,
+                alias,
+                format!("there is no {alias}, nor is it needed: the key is pinned"),
+            ),
             Some(target) if target == wanted => Finding::ok(CHECK, alias, format!("{alias} is {}", shown(&target))),
             Some(target) => {
                 let says = format!("{alias} is {}, but {because} {}", shown(&target), shown(&wanted));
-                let why = "writers refuse to encrypt under another key, and so do readers who pin this one";
-                let move_back = format!("kms update-alias --alias-name {alias} --target-key-id {}", word(&wanted));
-                let mend = format!("{}; if it was moved on purpose, write once with --new-key", self.commands.aws(&move_back));
+                let why = "writers refuse to encrypt under another key, and readers who pin this one what would be";
+                let move_back = format!(
+                    "kms update-alias --alias-name {alias} --target-key-id {}",
+                    word(&wanted)
+                );
+                let mend = format!(
+                    "{}; if it was moved on purpose, write once with --new-key",
+                    self.commands.aws(&move_back)
+                );
                 Finding::failure(CHECK, alias, says, why).mend(mend)
             }
         }
@@ -171,7 +191,9 @@ impl Keys<'_> {
                 let why = "what encrypts everything for ever is worth more to who gets it";
                 let mend = match is_named {
                     true => self.setup(KeyPurpose::Encrypt),
-                    false => self.commands.aws(&format!("kms enable-key-rotation --key-id {}", word(&key.arn))),
+                    false => self
+                        .commands
+                        .aws(&format!("kms enable-key-rotation --key-id {}", word(&key.arn))),
                 };
                 Finding::warning(CHECK, &key.arn, "the key's material is never replaced", why).mend(mend)
             }
@@ -197,8 +219,9 @@ impl Keys<'_> {
         let mut pinned = self.checks.verify_keys.iter();
         Some(match pinned.any(|pinned| pinned.fingerprint() == key.fingerprint()) {
             true => Finding::ok(CHECK, arn, "its public key is pinned"),
-            false => Finding::failure(CHECK, arn, "its public key is none of those that are pinned", why)
-                .mend(format!("add \"{}\" to `verify-keys` in microsecrets.toml", key.to_base64())),
+            false => Finding::failure(CHECK, arn, "its public key is none of those that are pinned", why).mend(
+                format!("add \"{}\" to `verify-keys` in microsecrets.toml", key.to_base64()),
+            ),
         })
     }
 
@@ -226,7 +249,8 @@ impl Keys<'_> {
         let others = foreign(&existing);
         if !others.is_empty() {
             let says = format!("statements of others allow something too: {}", others.join(", "));
-            let why = "who may use the key is said elsewhere as well: by IAM policies, if the account is allowed all of it";
+            let why =
+                "who may use the key is said elsewhere as well: by IAM policies, if the account is allowed all of it";
             let look = format!("kms get-key-policy --key-id {} --policy-name default", word(arn));
             let mend = format!("look, and take out what nobody needs: {}", self.commands.aws(&look));
             return Finding::warning(check, arn, says, why).mend(mend);
@@ -235,7 +259,11 @@ impl Keys<'_> {
             let says = "the key's policy names nobody who may use it";
             return Finding::warning(check, arn, says, "nobody reads or writes anything").mend(mend());
         }
-        Finding::ok(check, arn, "the key's policy lets those use it whom it names, and nobody else")
+        Finding::ok(
+            check,
+            arn,
+            "the key's policy lets those use it whom it names, and nobody else",
+        )
     }
 
     /// The policy that a key shall have, for those whom it names already.
@@ -292,7 +320,9 @@ fn sid(statement: &Value) -> &str {
 
 /// The roles and users that a statement names.
 fn principals(policy: &Value, wanted: &str) -> Vec<Principal> {
-    let named = statements(policy).into_iter().filter(|statement| sid(statement) == wanted);
+    let named = statements(policy)
+        .into_iter()
+        .filter(|statement| sid(statement) == wanted);
     let texts = named.flat_map(|statement| match statement.pointer("/Principal/AWS") {
         Some(Value::String(text)) => vec![text.as_str()],
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
@@ -306,5 +336,13 @@ fn foreign(policy: &Value) -> Vec<String> {
     let allows = |statement: &&Value| statement.get("Effect").is_none_or(|effect| effect != "Deny");
     let others = statements(policy).into_iter().filter(allows).map(sid);
     let others = others.filter(|sid| !sid.starts_with("Microsecrets"));
-    others.map(|sid| if sid.is_empty() { "one without a Sid".to_owned() } else { shown(sid) }).collect()
+    others
+        .map(|sid| {
+            if sid.is_empty() {
+                "one without a Sid".to_owned()
+            } else {
+                shown(sid)
+            }
+        })
+        .collect()
 }

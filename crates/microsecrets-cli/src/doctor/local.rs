@@ -53,7 +53,11 @@ fn file(check: &'static str, path: &Path, others: u32) -> Option<Finding> {
     if let Some(other) = owner {
         let says = format!("{shown} belongs to the user with the number {other}");
         let why = "whoever owns it can change what is believed here";
-        return Some(Finding::failure(check, subject, says, why).mend(format!("sudo chown {} {}", uid(), quoted(path))));
+        return Some(Finding::failure(check, subject, says, why).mend(format!(
+            "sudo chown {} {}",
+            uid(),
+            quoted(path)
+        )));
     }
     if mode & others == 0 {
         let says = format!("{shown} is this user's or root's alone (mode {mode:03o})");
@@ -61,8 +65,11 @@ fn file(check: &'static str, path: &Path, others: u32) -> Option<Finding> {
     }
     let says = format!("{shown} is open to others (mode {mode:03o})");
     let (why, chmod) = match is_secret {
-        true => ("whoever reads it can do what this user can; if somebody may have, make another, and publish other \
-                  secrets", "600"),
+        true => (
+            "whoever reads it can do what this user can; if somebody may have, make another, and publish other \
+                  secrets",
+            "600",
+        ),
         false => ("whoever can write it decides what is believed here", "go-w"),
     };
     Some(Finding::failure(check, subject, says, why).mend(format!("chmod {chmod} {}", quoted(path))))

@@ -203,7 +203,11 @@ impl Commands<'_> {
     pub(crate) fn put_back(&self, key: &str) -> String {
         match &self.store.bucket {
             Some(Bucket::S3(bucket)) => {
-                let look = format!("s3api list-object-versions --bucket {} --prefix {}", word(bucket), word(key));
+                let look = format!(
+                    "s3api list-object-versions --bucket {} --prefix {}",
+                    word(bucket),
+                    word(key)
+                );
                 let copy = format!(
                     "s3api get-object --bucket {} --key {} --version-id ID FILE",
                     word(bucket),

@@ -110,13 +110,16 @@ impl Ward<'_> {
     }
 
     async fn tell(&self, item: &Item, access: Access<'_>, examination: Examination, objects: &mut Objects) {
-        let migrating = examination.current.as_ref().is_none_or(|record| record.migration);
-        objects.migrating |= migrating;
+        let needs_head = examination.ailments.iter().any(is_of_head);
+        objects.migrating |= match &examination.current {
+            Some(record) => record.migration,
+            // A head that is refused was ours all the same.
+            None => !needs_head && examination.versions > 0,
+        };
         if let Some(encryption) = examination.encryption.clone() {
             objects.heads.push((item.clone(), encryption));
         }
         objects.findings.extend(healthy(item, &examination));
-        let needs_head = examination.ailments.iter().any(is_of_head);
         // What would be put back is looked for, and not put.
         let restorable = match needs_head {
             true => access.restorable().await.ok().flatten(),
@@ -171,25 +174,33 @@ impl Ward<'_> {
         };
         let version = format!("{what} {} of {}", record.number, record.time);
         let newer = restorable.newer.as_deref().map(shown);
-        let newer = newer.map_or_else(String::new, |newer| format!(" {newer} is newer, and cannot be put back."));
+        let newer = newer.map_or_else(String::new, |newer| {
+            format!(" {newer} is newer, and cannot be put back.")
+        });
         if !self.may(&format!("Make {version} the current one of the {item} again?{newer}")) {
             return Ok(false);
         }
         let done = access.put_back(&restorable).await?;
         match done {
             true => ui::note(format_args!("{version} is the current one of the {item} again")),
-            false => ui::note(format_args!("somebody else has changed the head of the {item} meanwhile; it was left")),
+            false => ui::note(format_args!(
+                "somebody else has changed the head of the {item} meanwhile; it was left"
+            )),
         }
         Ok(true)
     }
 
     async fn complete(&self, access: Access<'_>, what: &str) -> Result<bool, CliError> {
         let item = access.item;
-        if !self.may(&format!("Put what an interrupted write of the {item} left out ({what})?")) {
+        if !self.may(&format!(
+            "Put what an interrupted write of the {item} left out ({what})?"
+        )) {
             return Ok(false);
         }
         // The head's own key is used, so none has to be named.
-        Writer::new(access, &*self.opened.keys, "", "").complete_interrupted().await?;
+        Writer::new(access, &*self.opened.keys, "", "")
+            .complete_interrupted()
+            .await?;
         ui::note(format_args!("completed the interrupted write of the {item}"));
         Ok(true)
     }
@@ -230,8 +241,7 @@ fn not_examined(item: &Item, error: ItemError) -> Finding {
     match error {
         ItemError::Store(error) => Finding::not_seen("objects", item, error),
         error => {
-            let is_denied =
-                matches!(&error, ItemError::DeniedOrAbsent { source, .. } if matches!(source.kind, ErrorKind::Denied(_)));
+            let is_denied = matches!(&error, ItemError::DeniedOrAbsent { source, .. } if matches!(source.kind, ErrorKind::Denied(_)));
             let (told, hint) = CliError::from(error).told();
             let says = format!("the {item} cannot be looked at: {told}");
             let why = "whether its objects are as they shall be is not known";
@@ -260,7 +270,10 @@ fn healthy(item: &Item, examination: &Examination) -> Vec<Finding> {
         findings.push(Finding::ok("head", item, says));
     }
     let of_log = |ailment: &Ailment| {
-        matches!(ailment, Ailment::LogGap { .. } | Ailment::Inconsistent { .. } | Ailment::Interrupted { .. })
+        matches!(
+            ailment,
+            Ailment::LogGap { .. } | Ailment::Inconsistent { .. } | Ailment::Interrupted { .. }
+        )
     };
     let of_objects = |ailment: &Ailment| {
         matches!(
@@ -276,8 +289,7 @@ fn healthy(item: &Item, examination: &Examination) -> Vec<Finding> {
         );
         findings.push(Finding::ok("log", item, says));
     }
-    let of_signatures =
-        |ailment: &Ailment| matches!(ailment, Ailment::NotSigned { .. } | Ailment::LogNotSigned { .. });
+    let of_signatures = |ailment: &Ailment| matches!(ailment, Ailment::NotSigned { .. } | Ailment::LogNotSigned { .. });
     if let Some(since) = examination.signed_since.filter(|_| !is_sick(&of_signatures)) {
         let says = match since == Number::FIRST {
             true => format!("every version of the {item} is signed by a pinned key"),

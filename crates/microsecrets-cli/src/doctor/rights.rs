@@ -71,7 +71,10 @@ impl Rights<'_> {
             }
             Err(error @ ItemError::DeniedOrAbsent { .. }) => (self.failed(CHECK, head, error.into(), true), false),
             // It was read, and is not believed: that is no question of rights.
-            Err(_) => (Finding::ok(CHECK, head, "s3:GetObject is allowed: the head was read"), true),
+            Err(_) => (
+                Finding::ok(CHECK, head, "s3:GetObject is allowed: the head was read"),
+                true,
+            ),
         }
     }
 
@@ -160,7 +163,9 @@ impl Rights<'_> {
     /// What who signs needs, which no service other than KMS has a part in.
     async fn to_sign(&self) -> Vec<Finding> {
         const CHECK: &str = "right-sign";
-        let Some(name) = self.signing_key_name else { return Vec::new() };
+        let Some(name) = self.signing_key_name else {
+            return Vec::new();
+        };
         let sign = match self.cloud.may(Trial::Sign, name, "").await {
             Ok(()) => Finding::ok(CHECK, name, "kms:Sign is allowed (DryRun)"),
             Err(error) => self.of_store(CHECK, name.to_owned(), error),

@@ -18,7 +18,10 @@ impl Findings {
         let findings = Self(all);
         for finding in &findings.0 {
             let is_ok = finding["level"] == "ok";
-            assert!(!text(finding, "says").is_empty() && !text(finding, "check").is_empty(), "{finding}");
+            assert!(
+                !text(finding, "says").is_empty() && !text(finding, "check").is_empty(),
+                "{finding}"
+            );
             assert_eq!(finding["why"].is_string(), !is_ok, "{finding}");
             assert_eq!(finding["mend"].is_string(), !is_ok, "{finding}");
         }
@@ -30,7 +33,8 @@ impl Findings {
     /// The checks that are not ok, with their levels, in order.
     pub fn sick(&self) -> Vec<(&str, &str)> {
         let sick = self.0.iter().filter(|finding| finding["level"] != "ok");
-        sick.map(|finding| (text(finding, "level"), text(finding, "check"))).collect()
+        sick.map(|finding| (text(finding, "level"), text(finding, "check")))
+            .collect()
     }
 
     /// All checks there were, in order.
@@ -99,9 +103,16 @@ impl<'a> Found<'a> {
     /// It names the IAM statement that is missing.
     #[track_caller]
     pub fn lacks(self, action: &str, resource: &str) -> Self {
-        let statement = self.mend().split_once("the statement that is missing: ").map(|(_, rest)| rest);
+        let statement = self
+            .mend()
+            .split_once("the statement that is missing: ")
+            .map(|(_, rest)| rest);
         let statement: Value = serde_json::from_str(statement.unwrap_or_else(|| panic!("{}", self.0))).unwrap();
-        assert_eq!((&statement["Effect"], &statement["Action"]), (&"Allow".into(), &action.into()), "{statement}");
+        assert_eq!(
+            (&statement["Effect"], &statement["Action"]),
+            (&"Allow".into(), &action.into()),
+            "{statement}"
+        );
         assert_eq!(statement["Resource"], resource, "{statement}");
         self
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::fake::BUCKET;
-use crate::{VERSIONS, Ward, name_of};
+use crate::{HEAD, VERSIONS, Ward, name_of};
 
 #[test]
 fn each_setting_of_the_bucket_is_looked_at_and_mended_by_setup() {
@@ -17,7 +17,9 @@ fn each_setting_of_the_bucket_is_looked_at_and_mended_by_setup() {
         ("failure", "ownership", &|| fake.enforce_ownership(BUCKET, false)),
         ("failure", "encryption", &|| fake.encrypt_under_kms_by_default(BUCKET)),
         ("warning", "lifecycle", &|| fake.clear_lifecycle(BUCKET)),
-        ("failure", "bucket-policy", &|| fake.set_bucket_policy(BUCKET, None).unwrap()),
+        ("failure", "bucket-policy", &|| {
+            fake.set_bucket_policy(BUCKET, None).unwrap();
+        }),
     ];
     let setup = format!("microsecrets setup -b {BUCKET} -r us-east-1 --bucket-only");
     for (level, check, breaks) in breaks {
@@ -36,7 +38,11 @@ fn a_bucket_policy_that_says_less_is_no_better_than_none() {
     let policy = fake.bucket_policy(BUCKET).unwrap();
     for (from, to, named) in [
         ("MicrosecretsTlsOnly", "Theirs", "MicrosecretsTlsOnly (missing)"),
-        ("/services/*/log/*", "/services/*/lag/*", "MicrosecretsWriteOnce (changed)"),
+        (
+            "/services/*/log/*",
+            "/services/*/lag/*",
+            "MicrosecretsWriteOnce (changed)",
+        ),
     ] {
         assert!(policy.contains(from));
         fake.set_bucket_policy(BUCKET, Some(&policy.replace(from, to))).unwrap();
@@ -74,13 +80,21 @@ fn while_0_3_4_writes_there_it_is_not_asked_for_what_it_cannot_do() {
     findings.is_ok("head");
     assert_eq!(
         findings.sick(),
-        [("warning", "ownership"), ("warning", "bucket-policy"), ("warning", "right-get")]
+        [
+            ("warning", "ownership"),
+            ("warning", "bucket-policy"),
+            ("warning", "right-get")
+        ]
     );
     ward.upload(3);
     let findings = ward.look(&[]);
     assert_eq!(
         findings.sick(),
-        [("warning", "ownership"), ("warning", "bucket-policy"), ("warning", "migration")]
+        [
+            ("warning", "ownership"),
+            ("warning", "bucket-policy"),
+            ("warning", "migration")
+        ]
     );
     let finish = format!("microsecrets migrate -b {BUCKET} -r us-east-1 -s api --finish");
     findings.one("warning", "bucket-policy").is_mended_by(&finish);
@@ -100,19 +114,36 @@ fn while_0_3_4_writes_there_it_is_not_asked_for_what_it_cannot_do() {
 }
 
 #[test]
+fn a_head_that_is_refused_is_no_sign_of_a_migration() {
+    let ward = Ward::healthy();
+    let fake = &ward.place.fake;
+    fake.set_bucket_policy(BUCKET, None).unwrap();
+    fake.put_raw(BUCKET, HEAD, "garbage", ward.raw(None));
+    let findings = ward.look(&[]);
+    findings.one("failure", "head");
+    findings
+        .one("failure", "bucket-policy")
+        .says("MicrosecretsWriteOnce (missing)");
+}
+
+#[test]
 fn whose_bucket_it_must_be_can_be_pinned() {
     let ward = Ward::healthy();
     let line = ward.without_line("bucket-owner");
     assert_eq!(line, "bucket-owner = \"111122223333\"");
     let findings = ward.look(&[]);
-    findings.only("warning", "bucket-owner").is_mended_by(&format!("`{line}`"));
+    findings
+        .only("warning", "bucket-owner")
+        .is_mended_by(&format!("`{line}`"));
     ward.add_line(&line);
     ward.look(&[]).are_ok();
     // Somebody else's bucket of this name.
     ward.without_line("bucket-owner");
     ward.add_line("bucket-owner = \"999988887777\"");
     let findings = ward.look(&[]);
-    findings.one("warning", "region").lacks("s3:ListBucket", &format!("arn:aws:s3:::{BUCKET}"));
+    findings
+        .one("warning", "region")
+        .lacks("s3:ListBucket", &format!("arn:aws:s3:::{BUCKET}"));
     findings.one("failure", "right-get");
 }
 
@@ -136,7 +167,10 @@ fn each_request_that_is_denied_names_its_statement_and_the_rest_goes_on() {
         let somebody = ward.place.fake.admin("AKIAADMIN2", "a secret", "111122223333");
         ward.place.fake.deny(&somebody, action, "*");
         let findings = ward.look_as(&somebody, &[]);
-        findings.one("warning", check).says("access denied").lacks(action, resource);
+        findings
+            .one("warning", check)
+            .says("access denied")
+            .lacks(action, resource);
         findings.is_ok("right-get").is_ok("contract");
     }
 }
@@ -146,8 +180,17 @@ fn a_reader_learns_what_a_reader_may_see() {
     let ward = Ward::healthy();
     let somebody = ward.somebody("reader");
     let findings = ward.look_as(&somebody, &[]);
-    findings.is_ok("right-get").is_ok("right-decrypt").is_ok("caller").is_ok("clock");
-    assert!(findings.sick().iter().all(|(level, _)| *level == "warning"), "{:?}", findings.sick());
-    findings.one("warning", "objects").lacks("s3:ListBucket", &format!("arn:aws:s3:::{BUCKET}"));
+    findings
+        .is_ok("right-get")
+        .is_ok("right-decrypt")
+        .is_ok("caller")
+        .is_ok("clock");
+    assert!(
+        findings.sick().iter().all(|(level, _)| *level == "warning"),
+        "{:?}",
+        findings.sick()
+    );
+    findings
+        .one("warning", "objects")
+        .lacks("s3:ListBucket", &format!("arn:aws:s3:::{BUCKET}"));
 }
-

@@ -9,9 +9,14 @@ use crate::{READER, WRITER, Ward};
 fn a_key_that_is_not_pinned_is_told_of() {
     let ward = Ward::healthy();
     let line = ward.without_line("kms-key");
-    ward.look(&[]).only("warning", "key-pin").is_mended_by("`kms-key = ");
+    ward.look(&[])
+        .only("warning", "key-pin")
+        .is_mended_by(&format!("`{line}`"));
     ward.add_line("kms-key = \"alias/microsecrets-api\"");
-    ward.look(&[]).only("warning", "key-pin").says("by its alias").is_mended_by("`kms-key`");
+    ward.look(&[])
+        .only("warning", "key-pin")
+        .says("by its alias")
+        .is_mended_by(&format!("`{line}`"));
     ward.without_line("kms-key");
     ward.add_line(&line);
     ward.look(&[]).are_ok();
@@ -23,12 +28,17 @@ fn a_key_that_is_missing_disabled_or_about_to_go_is_found() {
     let kms = ward.place.fake.kms();
     let breaks: [(&dyn Fn(), &str); 2] = [
         (&|| kms.disable_key(&ward.key), "aws kms enable-key --key-id "),
-        (&|| kms.schedule_key_deletion(&ward.key), "aws kms cancel-key-deletion --key-id "),
+        (
+            &|| kms.schedule_key_deletion(&ward.key),
+            "aws kms cancel-key-deletion --key-id ",
+        ),
     ];
     for (breaks, mend) in breaks {
         breaks();
         let findings = ward.look(&[]);
-        findings.one("failure", "key").is_mended_by(&format!("{mend}{}", ward.key));
+        findings
+            .one("failure", "key")
+            .is_mended_by(&format!("{mend}{}", ward.key));
         findings.one("failure", "right-get").is_mended_by("enable the key");
         kms.enable_key(&ward.key);
         ward.look(&[]).are_ok();
@@ -36,7 +46,10 @@ fn a_key_that_is_missing_disabled_or_about_to_go_is_found() {
     let line = ward.without_line("kms-key");
     kms.remove_alias("microsecrets-api");
     let findings = ward.look(&[]);
-    let mend = findings.one("failure", "key").says("no key alias/microsecrets-api").mend();
+    let mend = findings
+        .one("failure", "key")
+        .says("no key alias/microsecrets-api")
+        .mend();
     assert_eq!(mend, format!("microsecrets setup -b {BUCKET} -r us-east-1 -s api"));
     ward.does(mend);
     ward.add_line(&line);
@@ -49,11 +62,20 @@ fn an_alias_that_means_another_key_is_found() {
     let kms = ward.place.fake.kms();
     let other = kms.create_key("other");
     kms.set_alias("microsecrets-api", &other);
-    let moved = format!("aws kms update-alias --alias-name alias/microsecrets-api --target-key-id {}", ward.key);
-    ward.look(&[]).only("failure", "alias").says("but the pinned key is").is_mended_by(&moved);
+    let moved = format!(
+        "aws kms update-alias --alias-name alias/microsecrets-api --target-key-id {}",
+        ward.key
+    );
+    ward.look(&[])
+        .only("failure", "alias")
+        .says("but the pinned key is")
+        .is_mended_by(&moved);
     let line = ward.without_line("kms-key");
     let findings = ward.look(&[]);
-    findings.one("failure", "alias").says("but the head is under").is_mended_by(&moved);
+    findings
+        .one("failure", "alias")
+        .says("but the head is under")
+        .is_mended_by(&moved);
     ward.add_line(&line);
     kms.set_alias("microsecrets-api", &ward.key);
     ward.look(&[]).are_ok();
@@ -70,7 +92,9 @@ fn a_key_that_is_never_rotated_is_told_of() {
     let ward = Ward::healthy();
     ward.place.fake.kms().set_rotation(&ward.key, false);
     let findings = ward.look(&[]);
-    findings.only("warning", "key-rotation").is_mended_by(&format!("aws kms enable-key-rotation --key-id {}", ward.key));
+    findings
+        .only("warning", "key-rotation")
+        .is_mended_by(&format!("aws kms enable-key-rotation --key-id {}", ward.key));
     // By its alias, `setup` finds it.
     let line = ward.without_line("kms-key");
     let findings = ward.look(&[]);
@@ -117,12 +141,18 @@ fn who_may_use_the_key_is_looked_at() {
     more["Statement"].as_array_mut().unwrap().push(statement);
     put(&more);
     let look = format!("aws kms get-key-policy --key-id {} --policy-name default", ward.key);
-    ward.look(&[]).only("warning", "key-policy").says("Theirs").is_mended_by(&look);
+    ward.look(&[])
+        .only("warning", "key-policy")
+        .says("Theirs")
+        .is_mended_by(&look);
     put(&parsed());
     ward.look(&[]).are_ok();
     // Nobody.
     let mut nobody = parsed();
-    nobody["Statement"].as_array_mut().unwrap().retain(|statement| statement["Sid"] == "MicrosecretsAccount");
+    nobody["Statement"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|statement| statement["Sid"] == "MicrosecretsAccount");
     put(&nobody);
     let findings = ward.look(&[]);
     let mend = findings.only("warning", "key-policy").says("nobody").mend();
@@ -135,15 +165,26 @@ fn the_key_that_signs_is_looked_at() {
     let ward = Ward::healthy();
     let fake = &ward.place.fake;
     let somebody = ward.look(&["--role", "signer"]);
-    let mend = somebody.one("failure", "signing-key").says("no key alias/microsecrets-signing/api").mend();
+    let mend = somebody
+        .one("failure", "signing-key")
+        .says("no key alias/microsecrets-signing/api")
+        .mend();
     let setup = format!("microsecrets setup -b {BUCKET} -r us-east-1 -s api --signing");
     assert_eq!(mend, setup);
     std::fs::remove_file(ward.place.machine.path("microsecrets.toml")).unwrap();
     ward.setup(&["--signing"]);
     // What is there already is not signed yet.
     let findings = ward.look(&[]);
-    let adopt = findings.only("failure", "signatures").mend().split_once("if it is meant: ").unwrap().1;
-    assert_eq!(adopt, format!("microsecrets re-sign -b {BUCKET} -r us-east-1 -s api --sign --adopt"));
+    let adopt = findings
+        .only("failure", "signatures")
+        .mend()
+        .split_once("if it is meant: ")
+        .unwrap()
+        .1;
+    assert_eq!(
+        adopt,
+        format!("microsecrets re-sign -b {BUCKET} -r us-east-1 -s api --sign --adopt")
+    );
     ward.does(adopt);
     ward.look(&[]).are_ok();
     ward.upload(99);
@@ -152,24 +193,39 @@ fn the_key_that_signs_is_looked_at() {
     let unpinned = ward.place.machine.write("unpinned.toml", "");
     let unpinned = ["upload", "-q", "--config", unpinned.to_str().unwrap()];
     ward.place.microsecrets(&unpinned).stdin("A=evil\n").run().ends(0);
-    ward.place.microsecrets(&["upload", "-q", "--adopt", "--yes"]).stdin("A=good\n").run().ends(0);
-    ward.look(&[]).only("warning", "signatures").says("version 4 ").is_mended_by("look who wrote them");
+    ward.place
+        .microsecrets(&["upload", "-q", "--adopt", "--yes"])
+        .stdin("A=good\n")
+        .run()
+        .ends(0);
+    ward.look(&[])
+        .only("warning", "signatures")
+        .says("version 4 ")
+        .is_mended_by("look who wrote them");
     ward.remove_all();
     ward.upload(1);
     ward.look(&[]).are_ok();
     for role in ["signer", "writer"] {
-        ward.look(&["--role", role]).are_ok().is_ok("signing-key").is_ok("signing-key-pin").is_ok("signing-key-policy");
+        ward.look(&["--role", role])
+            .are_ok()
+            .is_ok("signing-key")
+            .is_ok("signing-key-pin")
+            .is_ok("signing-key-policy");
     }
     // Another key signs than the pinned one; and none can.
     let (kms, signing) = (fake.kms(), fake.kms().resolve("microsecrets-signing/api").unwrap());
     let other = kms.create_signing_key("other-signing");
     let line = ward.without_line("sign-with");
     ward.add_line(&format!("sign-with = \"{other}\""));
-    ward.look(&[]).one("failure", "signing-key-pin").is_mended_by("to `verify-keys`");
+    ward.look(&[])
+        .one("failure", "signing-key-pin")
+        .is_mended_by("to `verify-keys`");
     ward.without_line("sign-with");
     ward.add_line(&line);
     kms.disable_key(&signing);
-    ward.look(&[]).one("failure", "signing-key").is_mended_by(&format!("aws kms enable-key --key-id {signing}"));
+    ward.look(&[])
+        .one("failure", "signing-key")
+        .is_mended_by(&format!("aws kms enable-key --key-id {signing}"));
     kms.enable_key(&signing);
     let policy = kms.key_policy(&signing);
     kms.set_key_policy(&signing, &policy.replace("ECDSA_SHA_256", "RSASSA_PSS_SHA_256"));
@@ -177,4 +233,3 @@ fn the_key_that_signs_is_looked_at() {
     ward.does(findings.only("failure", "signing-key-policy").mend());
     ward.look(&[]).are_ok();
 }
-

@@ -21,7 +21,7 @@ use common::{Outcome, Run};
 use fake::{BUCKET, Place};
 use findings::Findings;
 use serde_json::Value;
-use strict_fake::{Attributes, Fault, Failure, Principal, Raw, Sse};
+use strict_fake::{Attributes, Principal, Raw, Sse};
 
 const READER: &str = "arn:aws:iam::111122223333:user/reader";
 const WRITER: &str = "arn:aws:iam::111122223333:user/writer";
@@ -70,7 +70,9 @@ impl Ward {
     fn objects(&self) -> Vec<(String, Vec<u8>, String)> {
         let keys = self.place.fake.keys(BUCKET).into_iter();
         let objects = keys.filter_map(|key| self.place.fake.object(BUCKET, &key));
-        objects.map(|object| (object.key, object.body.to_vec(), object.version_id)).collect()
+        objects
+            .map(|object| (object.key, object.body.to_vec(), object.version_id))
+            .collect()
     }
 
     /// Runs it as somebody: nothing is written, and no secret shown.
@@ -81,11 +83,22 @@ impl Ward {
         let outcome = run.run();
         self.canary.is_not_in(&outcome);
         assert!(self.objects() == before, "something was written");
-        let changes = ["Create", "Delete", "Update", "Enable", "PutBucket", "PutKey", "PutPublic"];
+        let changes = [
+            "Create",
+            "Delete",
+            "Update",
+            "Enable",
+            "PutBucket",
+            "PutKey",
+            "PutPublic",
+        ];
         for request in self.place.fake.requests() {
             let operation = &request.operation;
             let is_tried = operation == "DeleteObject" && matches!(request.status, 403 | 404);
-            assert!(is_tried || !changes.iter().any(|change| operation.starts_with(change)), "{operation}");
+            assert!(
+                is_tried || !changes.iter().any(|change| operation.starts_with(change)),
+                "{operation}"
+            );
         }
         outcome
     }
@@ -125,7 +138,10 @@ impl Ward {
     fn somebody(&self, role: &str) -> Principal {
         let printed = self.place.microsecrets(&["policy", "--role", role]).run();
         let policy: Value = serde_json::from_str(&printed.ends(0).raw_stdout()).unwrap();
-        let somebody = self.place.fake.principal("AKIASOMEBODY", "somebody's secret", "111122223333");
+        let somebody = self
+            .place
+            .fake
+            .principal("AKIASOMEBODY", "somebody's secret", "111122223333");
         let policy = policy["identity-policy"].to_string();
         self.place.fake.attach_policy(&somebody, &policy).unwrap();
         somebody
@@ -152,14 +168,15 @@ impl Ward {
             },
             ..Attributes::default()
         };
-        attributes.metadata.extend(mark.map(|mark| ("microsecrets".to_owned(), mark.to_owned())));
+        attributes
+            .metadata
+            .extend(mark.map(|mark| ("microsecrets".to_owned(), mark.to_owned())));
         Raw {
             attributes,
             ..Raw::default()
         }
     }
 }
-
 
 impl Ward {
     /// Takes a line out of the contract; answers it.
@@ -172,7 +189,9 @@ impl Ward {
 
     fn add_line(&self, line: &str) {
         let contract = String::from_utf8(self.place.machine.read("microsecrets.toml")).unwrap();
-        self.place.machine.write("microsecrets.toml", format!("{contract}\n{line}\n"));
+        self.place
+            .machine
+            .write("microsecrets.toml", format!("{contract}\n{line}\n"));
     }
 }
 
@@ -234,15 +253,21 @@ fn a_bucket_and_a_service_that_are_set_up_are_healthy() {
 #[test]
 fn without_a_service_only_account_and_bucket_are_looked_at() {
     let ward = Ward::healthy();
-    ward.place.machine.write("other.toml", "bucket-owner = \"111122223333\"\n");
-    let mut run = ward.place.microsecrets(&["doctor", "--format", "json", "--config", "other.toml"]);
+    ward.place
+        .machine
+        .write("other.toml", "bucket-owner = \"111122223333\"\n");
+    let mut run = ward
+        .place
+        .microsecrets(&["doctor", "--format", "json", "--config", "other.toml"]);
     run.command.env_remove("MICROSECRETS_SERVICE");
     let findings = Findings::of(&ward.run(run));
     findings.are_ok();
     assert!(!findings.checks().contains(&"head") && !findings.checks().contains(&"key"));
     findings.is_ok("bucket-policy").is_ok("clock");
     for flags in [&["--fix"][..], &["-f", "tls.pem"]] {
-        let mut run = ward.place.microsecrets(&[&["doctor", "--config", "other.toml"], flags].concat());
+        let mut run = ward
+            .place
+            .microsecrets(&[&["doctor", "--config", "other.toml"], flags].concat());
         run.command.env_remove("MICROSECRETS_SERVICE");
         run.run().fails(
             2,
@@ -250,4 +275,3 @@ fn without_a_service_only_account_and_bucket_are_looked_at() {
         );
     }
 }
-

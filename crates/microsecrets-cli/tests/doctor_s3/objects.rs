@@ -18,7 +18,10 @@ fn interrupted_writes_are_completed() {
         ward.look(&[]).only("warning", "interrupted").is_mended_by(&fix);
         ward.fix(&[]).are_ok();
         let after = ward.place.fake.object(BUCKET, &gone).unwrap();
-        assert_eq!((after.body, after.attributes.metadata), (before.body, before.attributes.metadata));
+        assert_eq!(
+            (after.body, after.attributes.metadata),
+            (before.body, before.attributes.metadata)
+        );
         assert_eq!(after.attributes.sse, before.attributes.sse);
     }
     // Also by who has no key's name: it is the head's.
@@ -32,20 +35,34 @@ fn interrupted_writes_are_completed() {
 fn a_head_that_is_gone_or_refused_is_put_back() {
     let ward = Ward::healthy();
     let before = ward.place.fake.object(BUCKET, HEAD).unwrap();
-    let garbage = || drop(ward.place.fake.put_raw(BUCKET, HEAD, "garbage", ward.raw(None)));
-    let unencrypted = || drop(ward.place.fake.put_raw(BUCKET, HEAD, before.body.clone(), Raw::default()));
+    let garbage = || {
+        ward.place.fake.put_raw(BUCKET, HEAD, "garbage", ward.raw(None));
+    };
+    let unencrypted = || {
+        let bytes = before.body.clone();
+        ward.place.fake.put_raw(BUCKET, HEAD, bytes, Raw::default());
+    };
     let gone = || assert!(ward.place.fake.remove(BUCKET, HEAD));
     let breaks: [&dyn Fn(); 3] = [&gone, &garbage, &unencrypted];
     for breaks in breaks {
         breaks();
         let findings = ward.look(&[]);
-        findings.one("failure", "head").is_mended_by("--fix makes version 2 the current one again");
+        findings
+            .one("failure", "head")
+            .is_mended_by("--fix makes version 2 the current one again");
         let used = ward.place.microsecrets(&["with-env", "-a", "--", "true"]).run();
         assert!(!used.status.success());
-        assert!(used.stderr.contains("`microsecrets doctor`") || used.stderr.contains("hint: "), "{}", used.stderr);
+        assert!(
+            used.stderr.contains("`microsecrets doctor`") || used.stderr.contains("hint: "),
+            "{}",
+            used.stderr
+        );
         ward.fix(&[]).are_ok();
         let after = ward.place.fake.object(BUCKET, HEAD).unwrap();
-        assert_eq!((&after.body, &after.attributes.sse), (&before.body, &before.attributes.sse));
+        assert_eq!(
+            (&after.body, &after.attributes.sse),
+            (&before.body, &before.attributes.sse)
+        );
     }
 }
 
@@ -64,7 +81,11 @@ fn each_object_that_is_not_as_it_shall_be_is_named() {
     let future = {
         let at = humane(SystemTime::now() + Duration::from_secs(86_400));
         let (date, time) = at.trim_end_matches('Z').split_once('T').unwrap();
-        format!("{VERSIONS}{date}.{}.{}.json", time.replace(':', "-"), microsecrets::checksum::Checksum::of(bytes.as_bytes()))
+        format!(
+            "{VERSIONS}{date}.{}.{}.json",
+            time.replace(':', "-"),
+            microsecrets::checksum::Checksum::of(bytes.as_bytes())
+        )
     };
     let under = |sse: Sse| {
         let mut raw = ward.raw(None);
@@ -73,11 +94,21 @@ fn each_object_that_is_not_as_it_shall_be_is_named() {
     };
     for (level, check, key, raw) in [
         ("warning", "foreign", "services/api/notes.txt", ward.raw(None)),
-        ("failure", "outside-grammar", "services/api/environment/notes.txt", ward.raw(None)),
+        (
+            "failure",
+            "outside-grammar",
+            "services/api/environment/notes.txt",
+            ward.raw(None),
+        ),
         ("failure", "encryption", &past, under(Sse::Aes256)),
         ("failure", "encryption", &past, under(theirs)),
         ("failure", "untrusted", &past, ward.raw(Some("not a nonce"))),
-        ("warning", "unnamed", &past, ward.raw(Some("00000000000000000000000000000009"))),
+        (
+            "warning",
+            "unnamed",
+            &past,
+            ward.raw(Some("00000000000000000000000000000009")),
+        ),
     ] {
         fake.put_raw(BUCKET, key, bytes, raw);
         let findings = ward.look(&[]);
@@ -93,7 +124,9 @@ fn each_object_that_is_not_as_it_shall_be_is_named() {
     fake.put_raw(BUCKET, &future, bytes, ward.raw(None));
     let findings = ward.look(&[]);
     assert_eq!(findings.sick(), [("failure", "future-dated"), ("warning", "unseen")]);
-    findings.one("failure", "future-dated").is_mended_by(&format!("s3 rm s3://{BUCKET}/{future}"));
+    findings
+        .one("failure", "future-dated")
+        .is_mended_by(&format!("s3 rm s3://{BUCKET}/{future}"));
     fake.remove(BUCKET, &future);
     ward.look(&[]).are_ok();
 }
@@ -107,7 +140,10 @@ fn an_upload_of_0_3_4_that_nobody_sees_is_taken_over() {
     ward.place.fake.put_raw(BUCKET, &key, document, ward.raw(None));
     let findings = ward.look(&[]);
     let mend = findings.one("warning", "unseen").says(&key).mend();
-    assert_eq!(mend, format!("microsecrets migrate -b {BUCKET} -r us-east-1 -s api --apply"));
+    assert_eq!(
+        mend,
+        format!("microsecrets migrate -b {BUCKET} -r us-east-1 -s api --apply")
+    );
     ward.does(mend);
     ward.look(&[]).are_ok().is_ok("migration");
 }
@@ -117,7 +153,11 @@ fn what_a_dead_writer_left_is_removed() {
     let ward = Ward::healthy();
     let fake = &ward.place.fake;
     let file = |bytes: &[u8]| {
-        let run = ward.place.microsecrets(&["upload", "-q", "-f", "big"]).stdin(bytes).run();
+        let run = ward
+            .place
+            .microsecrets(&["upload", "-q", "-f", "big"])
+            .stdin(bytes)
+            .run();
         run.ends(0);
     };
     file(&[1; 100]);
@@ -126,7 +166,10 @@ fn what_a_dead_writer_left_is_removed() {
     let mut raw = ward.raw(Some("00000000000000000000000000000009"));
     // Put after the head: it may still be committed.
     fake.put_raw(BUCKET, &orphan, bytes.clone(), raw.clone());
-    ward.look(&[]).only("warning", "unnamed").says(&orphan).is_mended_by("removes what a dead writer left");
+    ward.look(&[])
+        .only("warning", "unnamed")
+        .says(&orphan)
+        .is_mended_by("removes what a dead writer left");
     ward.fix(&[]).only("warning", "unnamed");
     // Put long before it.
     fake.remove(BUCKET, &orphan);
@@ -136,7 +179,10 @@ fn what_a_dead_writer_left_is_removed() {
     let findings = ward.look(&[]);
     assert_eq!(findings.only("warning", "orphan").says(&orphan).mend(), fix);
     // Of one item only what is of it is looked at.
-    ward.place.microsecrets(&["doctor", "-f", "big", "--format", "json"]).run().ends(0);
+    ward.place
+        .microsecrets(&["doctor", "-f", "big", "--format", "json"])
+        .run()
+        .ends(0);
     let kept: Vec<_> = ward.objects().into_iter().filter(|(key, ..)| *key != orphan).collect();
     ward.fix(&["-f", "big"]).are_ok();
     assert!(ward.objects() == kept, "something else was removed");
@@ -147,12 +193,23 @@ fn what_a_dead_writer_left_is_removed() {
 fn a_large_file_without_its_bytes_is_lost() {
     let ward = Ward::healthy();
     let bytes = vec![7_u8; (1 << 20) + 1];
-    let upload = || ward.place.microsecrets(&["upload", "-q", "-f", "big"]).stdin(&bytes).run().ends(0).raw_stdout();
+    let upload = || {
+        ward.place
+            .microsecrets(&["upload", "-q", "-f", "big"])
+            .stdin(&bytes)
+            .run()
+            .ends(0)
+            .raw_stdout()
+    };
     upload();
     let key = ward.newest("services/api/files/big/");
     ward.place.fake.remove(BUCKET, &key);
     let findings = ward.look(&[]);
-    findings.only("failure", "bytes").says(&key).is_mended_by("microsecrets upload -b ").is_mended_by("-s api -f big < FILE");
+    findings
+        .only("failure", "bytes")
+        .says(&key)
+        .is_mended_by("microsecrets upload -b ")
+        .is_mended_by("-s api -f big < FILE");
     ward.fix(&[]).only("failure", "bytes");
     upload();
     ward.look(&[]).are_ok();
@@ -164,7 +221,9 @@ fn a_restored_bucket_is_brought_forward() {
     // The head is the one before; what came after it is still there.
     assert!(ward.place.fake.remove_newest(BUCKET, HEAD));
     let findings = ward.look(&[]);
-    findings.only("failure", "head-outdated").is_mended_by("--fix makes version 2 the current one again");
+    findings
+        .only("failure", "head-outdated")
+        .is_mended_by("--fix makes version 2 the current one again");
     ward.place.microsecrets(&["upload", "-q"]).stdin("A=1\n").run().ends(6);
     ward.fix(&[]).are_ok();
     ward.upload(6);
@@ -181,8 +240,11 @@ fn gaps_and_changes_of_the_log_are_found() {
     fake.remove(BUCKET, &first);
     let findings = ward.look(&[]);
     assert_eq!(findings.sick(), [("warning", "log"), ("warning", "unnamed")]);
-    findings.one("warning", "log").says("no entry of version 1").is_mended_by(&format!("--prefix {first}"));
-    fake.put_raw(BUCKET, &first, entry.clone(), raw());
+    findings
+        .one("warning", "log")
+        .says("no entry of version 1")
+        .is_mended_by(&format!("--prefix {first}"));
+    fake.put_raw(BUCKET, &first, entry, raw());
     ward.look(&[]).are_ok();
 
     let second = format!("{LOG}00000002");
@@ -190,7 +252,10 @@ fn gaps_and_changes_of_the_log_are_found() {
     let text = String::from_utf8(body.to_vec()).unwrap();
     let forged = text.replace("ann@", "eve@");
     fake.put_raw(BUCKET, &second, forged, raw());
-    ward.look(&[]).only("failure", "log").says("the head and the log say different things").is_mended_by(&second);
+    ward.look(&[])
+        .only("failure", "log")
+        .says("the head and the log say different things")
+        .is_mended_by(&second);
     fake.put_raw(BUCKET, &second, "garbage", raw());
     ward.look(&[]).only("failure", "untrusted").says(&second);
     fake.put_raw(BUCKET, &second, text, raw());
@@ -204,7 +269,9 @@ fn what_a_repair_may_not_do_is_told_with_the_statement() {
     ward.place.fake.deny(&somebody, "s3:PutObject", "*");
     ward.place.fake.remove(BUCKET, &ward.newest(LOG));
     let findings = ward.look_as(&somebody, &["--fix", "--yes"]);
-    findings.one("failure", "fix").lacks("s3:PutObject", &format!("arn:aws:s3:::{BUCKET}/services/api/*"));
+    findings
+        .one("failure", "fix")
+        .lacks("s3:PutObject", &format!("arn:aws:s3:::{BUCKET}/services/api/*"));
     findings.one("warning", "interrupted");
 }
 
@@ -213,12 +280,26 @@ fn a_store_without_kms_is_looked_at_as_far_as_it_goes() {
     let ward = Ward::healthy();
     ward.remove_all();
     ward.place.machine.write("microsecrets.toml", "service = \"api\"\n");
-    ward.place.microsecrets(&["upload", "-q", "--sse", "AES256"]).stdin("A=1\n").run().ends(0);
+    ward.place
+        .microsecrets(&["upload", "-q", "--sse", "AES256"])
+        .stdin("A=1\n")
+        .run()
+        .ends(0);
     let findings = ward.look(&["--sse", "AES256", "--role", "writer"]);
     findings.are_ok();
     assert_eq!(
         findings.checks(),
-        ["endpoint", "clock", "right-get", "right-list", "right-put", "right-describe-key", "head", "log", "signatures", "contract"]
+        [
+            "endpoint",
+            "clock",
+            "right-get",
+            "right-list",
+            "right-put",
+            "head",
+            "log",
+            "signatures",
+            "contract"
+        ]
     );
     ward.look(&[]).one("failure", "head").says("SSE-KMS is required");
 }

@@ -18,16 +18,34 @@ fn each_right_of_a_role_is_tried_and_named_when_it_is_missing() {
         ("writer", "ReadObjects", "right-get", "s3:GetObject", &objects),
         ("writer", "WriteObjects", "right-put", "s3:PutObject", &objects),
         ("writer", "ListObjects", "right-list", "s3:ListBucket", &bucket),
-        ("writer", "EncryptAndDecryptObjects", "right-get", "kms:Decrypt", &ward.key),
-        ("writer", "LookUpKey", "right-describe-key", "kms:DescribeKey", &ward.key),
+        (
+            "writer",
+            "EncryptAndDecryptObjects",
+            "right-get",
+            "kms:Decrypt",
+            &ward.key,
+        ),
+        (
+            "writer",
+            "LookUpKey",
+            "right-describe-key",
+            "kms:DescribeKey",
+            &ward.key,
+        ),
         ("pruner", "DeleteBytes", "right-delete", "s3:DeleteObject", &objects),
     ] {
         let somebody = ward.somebody(role);
         let findings = ward.look_as(&somebody, &["--role", role]);
         findings.is_ok(check);
-        assert!(!findings.sick().iter().any(|(level, _)| *level == "failure"), "{role}: {:?}", findings.sick());
+        assert!(
+            !findings.sick().iter().any(|(level, _)| *level == "failure"),
+            "{role}: {:?}",
+            findings.sick()
+        );
         ward.place.fake.deny(&somebody, action, "*");
-        ward.look_as(&somebody, &["--role", role]).one("failure", check).lacks(action, resource);
+        ward.look_as(&somebody, &["--role", role])
+            .one("failure", check)
+            .lacks(action, resource);
         // And by silence, which is how rights are missing as a rule.
         let printed = ward.place.microsecrets(&["policy", "--role", role]).run();
         let mut policy: Value = serde_json::from_str(&printed.raw_stdout()).unwrap();
@@ -36,8 +54,13 @@ fn each_right_of_a_role_is_tried_and_named_when_it_is_missing() {
         statements.retain(|statement| statement["Sid"] != sid);
         assert_eq!(statements.len(), all - 1, "{sid}");
         let poorer = ward.place.fake.principal("AKIAPOORER", "a secret", "111122223333");
-        ward.place.fake.attach_policy(&poorer, &policy["identity-policy"].to_string()).unwrap();
-        ward.look_as(&poorer, &["--role", role]).one("failure", check).lacks(action, resource);
+        ward.place
+            .fake
+            .attach_policy(&poorer, &policy["identity-policy"].to_string())
+            .unwrap();
+        ward.look_as(&poorer, &["--role", role])
+            .one("failure", check)
+            .lacks(action, resource);
     }
 }
 
@@ -50,13 +73,12 @@ fn the_rights_of_who_signs_are_tried() {
     let somebody = ward.somebody("signer");
     let findings = ward.look_as(&somebody, &["--role", "signer"]);
     findings.is_ok("right-sign").is_ok("right-get-public-key");
-    for (check, action) in [
-        ("right-sign", "kms:Sign"),
-        ("right-get-public-key", "kms:GetPublicKey"),
-    ] {
+    for (check, action) in [("right-sign", "kms:Sign"), ("right-get-public-key", "kms:GetPublicKey")] {
         let somebody = ward.somebody("signer");
         ward.place.fake.deny(&somebody, action, "*");
-        ward.look_as(&somebody, &["--role", "signer"]).one("failure", check).lacks(action, &key);
+        ward.look_as(&somebody, &["--role", "signer"])
+            .one("failure", check)
+            .lacks(action, &key);
     }
 }
 
@@ -81,10 +103,16 @@ fn what_a_direct_try_of_the_key_proves_is_said() {
     );
     let admin = ward.place.fake.admin("AKIAADMIN2", "a secret", "111122223333");
     let said = outcome(&admin);
-    assert!(said.contains("right-decrypt: kms:Decrypt is allowed (DryRun)\n"), "{said}");
+    assert!(
+        said.contains("right-decrypt: kms:Decrypt is allowed (DryRun)\n"),
+        "{said}"
+    );
     // It was only S3 that used the key.
     let uses = ward.place.fake.kms_uses();
-    assert!(!uses.is_empty() && uses.iter().all(|used| used.via.is_some()), "{uses:?}");
+    assert!(
+        !uses.is_empty() && uses.iter().all(|used| used.via.is_some()),
+        "{uses:?}"
+    );
 }
 
 #[test]
@@ -98,4 +126,3 @@ fn without_a_head_rights_cannot_be_tried() {
     ward.upload(5);
     ward.look(&["--role", "writer"]).are_ok();
 }
-

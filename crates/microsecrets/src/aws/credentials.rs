@@ -61,7 +61,10 @@ pub(super) fn provider(credentials: &aws_credential_types::Credentials) -> &'sta
     };
     let marks = marks.map(Vec::as_slice).unwrap_or_default();
     let named = |of_profiles: bool| {
-        let marks = marks.iter().rev().filter(|mark| of_profiles || **mark != Mark::CredentialsProfile);
+        let marks = marks
+            .iter()
+            .rev()
+            .filter(|mark| of_profiles || **mark != Mark::CredentialsProfile);
         marks.filter_map(known).next()
     };
     named(false).or_else(|| named(true)).unwrap_or("the AWS configuration")

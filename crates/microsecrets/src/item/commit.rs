@@ -161,6 +161,9 @@ impl<'a> Writer<'a> {
             let item = self.access.item.clone();
             return Err(ItemError::HeadOutdated { item, key });
         }
+        if head.is_none() {
+            self.check_may_begin()?;
+        }
         if let Some(head) = &head {
             self.check_accepted(head, sorted.legacy.as_ref())?;
             self.check_base(head, &encryption)?;

@@ -9,11 +9,11 @@ use futures_util::{StreamExt as _, stream};
 
 use super::listing::{AT_ONCE, Listed, Pages, WRITER_TOLERANCE};
 use super::verify::{Broken, is_put_again};
-use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, check_not_ahead, is_live};
-use crate::layout::{Item, SERVICES};
-use crate::name::{Number, ServiceName, VersionName};
+use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, check_life, check_not_ahead, is_live};
+use crate::layout::Item;
+use crate::name::{Number, VersionName};
 use crate::record::{ChangeKind, MAX_INLINE_FILE, Record, RecordError, SignedRecord};
-use crate::store::{ETag, Encryption, ErrorKind, Get, List, Mark, Store, StoreError};
+use crate::store::{ETag, Encryption, ErrorKind, Get, List, Mark};
 use crate::time::{MAX_AHEAD, Timestamp};
 use crate::trust::{Distrust, RequiredEncryption};
 
@@ -50,6 +50,13 @@ pub enum Ailment {
         key: String,
         /// Why.
         source: Box<ItemError>,
+    },
+    /// The current version's life has ended, or most of it is over.
+    Expires {
+        /// When it ends.
+        at: Timestamp,
+        /// Whether nobody reads it any more.
+        is_over: bool,
     },
     /// The head's name is ahead of the store's clock.
     HeadAhead {
@@ -336,10 +343,24 @@ impl Look {
             return;
         };
         let (record, number) = (head.record(), head.record().number);
+        let key = access.item.head_key();
+        if let Err(source) = access.checks.check_number(Some(number)) {
+            let source = Box::new(access.distrust(&key, source));
+            ailments.push(Ailment::Distrusted {
+                key: key.clone(),
+                source,
+            });
+        }
         if let Err(source) = access.checks.check_signature(head.head.entry()) {
-            let source = Box::new(access.distrust(&access.item.head_key(), source));
+            let source = Box::new(access.distrust(&key, source));
             ailments.push(Ailment::NotSigned { source });
         }
+        let (is_over, is_told) = match check_life(record, self.date) {
+            Err(_) => (true, true),
+            Ok(note) => (false, note.is_some()),
+        };
+        let at = record.expires.filter(|_| is_told);
+        ailments.extend(at.map(|at| Ailment::Expires { at, is_over }));
         let seconds = record.name.second().as_unix() - self.date.as_unix();
         if seconds > MAX_AHEAD {
             ailments.push(Ailment::HeadAhead { seconds });
@@ -401,12 +422,14 @@ impl Look {
             }
         }
         let (first, count) = (not_signed.first().map(|(first, _)| *first), not_signed.len());
-        let ailment = first.zip(not_signed.pop()).map(|(first, (last, distrust))| Ailment::LogNotSigned {
-            first,
-            last,
-            count,
-            source: Box::new(access.distrust(&access.item.log_key(last), distrust)),
-        });
+        let ailment = first
+            .zip(not_signed.pop())
+            .map(|(first, (last, distrust))| Ailment::LogNotSigned {
+                first,
+                last,
+                count,
+                source: Box::new(access.distrust(&access.item.log_key(last), distrust)),
+            });
         ailments.extend(ailment);
         self.judge_chain(ailments);
     }
@@ -450,7 +473,7 @@ impl Look {
         let count = current.get() - 1 - below.clone().count() as u64;
         // Numbers are in order, so the first that is not in its place is above a gap.
         let first = below.zip(1..).find(|(number, place)| number.get() != *place);
-        let first = first.map_or(current.get() - count, |(_, place)| place);
+        let first = first.map_or_else(|| current.get() - count, |(_, place)| place);
         let first = Number::new(first).filter(|_| count > 0)?;
         Some(Ailment::LogGap { first, count })
     }
@@ -582,19 +605,4 @@ pub(super) fn is_of_content(error: &ItemError) -> bool {
 /// Whether an error is about who may read an object.
 fn is_of_rights(error: &ItemError) -> bool {
     matches!(error, ItemError::Store(error) if matches!(error.kind, ErrorKind::Denied(_) | ErrorKind::KeyUnusable | ErrorKind::KeyNotFound))
-}
-
-/// The items of a service that anything is left of, and the keys that belong to none of them.
-pub async fn survey(store: &dyn Store, service: &ServiceName) -> Result<(Vec<Item>, Vec<String>), StoreError> {
-    let (mut items, mut foreign) = (BTreeSet::new(), Vec::new());
-    let mut pages = Pages::new(store, List::prefix(format!("{SERVICES}{service}/")));
-    while let Some(page) = pages.next().await? {
-        for entry in page.entries {
-            match Item::at(service, &entry.key) {
-                Some(item) => drop(items.insert(item)),
-                None => foreign.push(entry.key),
-            }
-        }
-    }
-    Ok((items.into_iter().collect(), foreign))
 }

@@ -288,6 +288,21 @@ pub async fn items_of(store: &dyn Store, service: &ServiceName) -> Result<Vec<It
     Ok(kinds.into_iter().map(|kind| Item::new(service.clone(), kind)).collect())
 }
 
+/// The items of a service that anything is left of, and the keys that belong to none of them.
+pub async fn survey(store: &dyn Store, service: &ServiceName) -> Result<(Vec<Item>, Vec<String>), StoreError> {
+    let (mut items, mut foreign) = (BTreeSet::new(), Vec::new());
+    let mut pages = Pages::new(store, List::prefix(format!("{SERVICES}{service}/")));
+    while let Some(page) = pages.next().await? {
+        for entry in page.entries {
+            match Item::at(service, &entry.key) {
+                Some(item) => drop(items.insert(item)),
+                None => foreign.push(entry.key),
+            }
+        }
+    }
+    Ok((items.into_iter().collect(), foreign))
+}
+
 /// `name` of a group `<prefix>name/`.
 fn last_segment<'g>(group: &'g str, prefix: &str) -> Option<&'g str> {
     group.strip_prefix(prefix)?.strip_suffix('/')

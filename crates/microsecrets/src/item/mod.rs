@@ -39,10 +39,10 @@ pub use self::change::{Base, Change, Committed, Content, Decision, FileBytes, On
 pub use self::commit::Writer;
 pub use self::edits::{Applied, Edits};
 pub use self::error::{ItemError, Rival, Why};
-pub use self::examine::{Ailment, Examination, survey};
+pub use self::examine::{Ailment, Examination};
 pub use self::history::{Cursor, HistoryPage, Presence, Row, Signed};
 use self::listing::first_key;
-pub use self::listing::{Listed, items_of, services};
+pub use self::listing::{Listed, items_of, services, survey};
 pub use self::prune::PrunePolicy;
 pub use self::read::{Reader, Selector};
 pub use self::repair::{MayWrite, Restorable};

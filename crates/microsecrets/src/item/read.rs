@@ -78,7 +78,7 @@ enum Obstacle {
     /// Something is not there: it was pruned under us, or a crash left it out.
     Missing,
     /// The same, or it is denied: to who may not list S3 does not say which.
-    Denied(StoreError),
+    Denied(Box<StoreError>),
 }
 
 impl Obstacle {
@@ -86,7 +86,7 @@ impl Obstacle {
     fn of(error: StoreError) -> Result<Self, ItemError> {
         match error.kind {
             ErrorKind::NotFound => Ok(Self::Missing),
-            _ if may_be_absent(&error) => Ok(Self::Denied(error)),
+            _ if may_be_absent(&error) => Ok(Self::Denied(Box::new(error))),
             _ => Err(error.into()),
         }
     }
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
             };
             missing += usize::from(!matches!(obstacle, Obstacle::Changed));
             let why = match obstacle {
-                Obstacle::Denied(error) if missing > MAX_RESTARTS => return Err(self.access.denied_or_absent(error)),
+                Obstacle::Denied(error) if missing > MAX_RESTARTS => return Err(self.access.denied_or_absent(*error)),
                 Obstacle::Missing if missing > MAX_RESTARTS => Why::BytesMissing,
                 _ if attempts >= MAX_ATTEMPTS => Why::Changed,
                 _ => continue,
@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
         }
         let found = self.at_key(name.clone(), None, Vec::from_iter(newer));
         match self.complete(found, None).await? {
-            Step::Again(Obstacle::Denied(error)) => Err(self.access.denied_or_absent(error)),
+            Step::Again(Obstacle::Denied(error)) => Err(self.access.denied_or_absent(*error)),
             Step::Again(_) => Err(self.no_such_version(format!("the name {name}"))),
             done => Ok(done),
         }
@@ -354,7 +354,7 @@ impl<'a> Reader<'a> {
             }
         }
         match last {
-            Some(Obstacle::Denied(error)) => Err(self.access.denied_or_absent(error)),
+            Some(Obstacle::Denied(error)) => Err(self.access.denied_or_absent(*error)),
             _ => {
                 let item = self.access.item.clone();
                 Err(ItemError::Pruned { item, number })

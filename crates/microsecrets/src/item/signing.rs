@@ -5,6 +5,7 @@ use super::commit::{Candidate, Writer};
 use super::listing::{Listed, Pages};
 use super::{Access, Facts, FetchedHead, ItemError, Reader, Selector, Version, is_live};
 use crate::checksum::Checksum;
+use crate::name::Number;
 use crate::record::{Head, Record, Signature, SignedRecord};
 use crate::store::List;
 use crate::trust::Distrust;
@@ -15,7 +16,7 @@ const MAX_LOOK_BACK: usize = 100;
 /// The current version where no pinned key vouches for it: what a person must see before it is taken as a base.
 #[non_exhaustive]
 pub struct Unsigned {
-    /// What [`Writer::adopt`] has to say to take exactly this as a base, and nothing that comes after.
+    /// What the field `adopt` of a [`Writer`] has to say to take exactly this as a base, and nothing that comes after.
     pub accepts: Vec<Checksum>,
     /// The version, which is nobody's word; `None` when it is a deletion.
     pub version: Option<Version>,
@@ -125,6 +126,17 @@ impl Writer<'_> {
         vouched
             .and_then(|()| self.access.checks.check_number(Some(entry.record().number)))
             .map_err(|source| self.access.distrust(&self.access.item.head_key(), source))
+    }
+
+    /// Where a later version is known to have been, none is begun with: all of it was removed, or this is another place.
+    pub(super) fn check_may_begin(&self) -> Result<(), ItemError> {
+        match self.access.checks.min_version {
+            Some(number) if number > Number::FIRST => Err(ItemError::NoSuchNumber {
+                item: self.access.item.clone(),
+                number,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What 0.3.4 wrote is not signed: it is taken over only when it was accepted.

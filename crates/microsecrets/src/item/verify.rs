@@ -4,10 +4,11 @@ use std::fmt;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::listing::AT_ONCE;
-use super::{Access, ItemError};
+use super::listing::{AT_ONCE, first_key};
+use super::{Access, ItemError, MAX_ATTEMPTS};
 use crate::name::{Number, VersionName};
 use crate::record::{Record, SignedRecord};
+use crate::store::List;
 
 /// A chain of records without a bad link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct BadLink {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Broken {
+    /// It is in the log, but the head is an older one.
+    Beyond,
     /// Its log entry cannot be believed, or read.
     Entry(Box<ItemError>),
     /// The head and the log say different things about the current version.
@@ -54,6 +57,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |name: &Option<VersionName>| name.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         match self {
+            Self::Beyond => f.write_str("it is in the log, but the head is an older one"),
             Self::Entry(error) => error.fmt(f),
             Self::Head => f.write_str("the head and the log say different things about it"),
             Self::Missing => f.write_str("it has no log entry"),
@@ -87,6 +91,16 @@ impl Access<'_> {
     ///
     /// What stands in the way of the head; the head itself is the last link.
     pub async fn verify_chain(&self, first: Number) -> Result<Result<Chain, BadLink>, ItemError> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(verified) = self.try_to_verify(first).await? {
+                return Ok(verified);
+            }
+        }
+        Err(self.changing())
+    }
+
+    /// One attempt; `None` when a newer version was committed meanwhile.
+    async fn try_to_verify(&self, first: Number) -> Result<Option<Result<Chain, BadLink>>, ItemError> {
         let Some(head) = self.head().await? else {
             return Err(if self.checks.demand_signatures() {
                 self.never_signed()
@@ -113,10 +127,20 @@ impl Access<'_> {
             let is_known = before.is_some() || number == Number::FIRST;
             match self.link(number, entry, current, before.as_ref(), is_known) {
                 Ok(name) => before = Some(name),
-                Err(broken) => return Ok(Err(BadLink { number, broken })),
+                Err(broken) => return Ok(Some(Err(BadLink { number, broken }))),
             }
         }
-        Ok(Ok(Chain { first, last }))
+        // A head that was put back is older than what the log knows.
+        let beyond = List::prefix(self.item.log_prefix()).start_after(self.item.log_key(last));
+        let beyond = first_key(self.store, beyond).await?;
+        match beyond.and_then(|key| self.item.number_at(&key)) {
+            None => Ok(Some(Ok(Chain { first, last }))),
+            Some(_) if self.head_changed(Some(&head.etag)).await? => Ok(None),
+            Some(number) => Ok(Some(Err(BadLink {
+                number,
+                broken: Broken::Beyond,
+            }))),
+        }
     }
 
     /// The name of a version whose record holds. The one before it may be unknown.

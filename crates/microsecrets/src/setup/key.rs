@@ -66,11 +66,7 @@ fn grants(role: Role, principals: &[Principal], names: &Names<'_>) -> Vec<Value>
         ],
         Role::Signer => vec![
             to("MicrosecretsSigners", &["kms:Sign"], Some(of_records())),
-            to(
-                "MicrosecretsSignersLookUp",
-                &["kms:GetPublicKey"],
-                None,
-            ),
+            to("MicrosecretsSignersLookUp", &["kms:GetPublicKey"], None),
         ],
         Role::Admin => vec![to("MicrosecretsAdmins", &KEY_SETUP, None)],
     }

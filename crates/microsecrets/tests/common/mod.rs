@@ -8,6 +8,7 @@
 )]
 
 mod actors;
+pub(crate) mod examined;
 mod ledger;
 
 use std::io;
