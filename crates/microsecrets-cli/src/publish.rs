@@ -350,12 +350,3 @@ pub(crate) fn reference(version: &Version) -> VersionRef {
     let by_name = || VersionRef::Name(version.facts.name.clone());
     version.facts.number().map_or_else(by_name, VersionRef::Number)
 }
-
-/// Asks before something is done that others will notice; without a terminal it must have been said.
-pub(crate) fn confirmed(yes: bool, question: &str) -> Result<(), CliError> {
-    if yes || ui::confirm(question) {
-        return Ok(());
-    }
-    Err(CliError::new(Status::Failure, "nothing was done: it was not confirmed")
-        .hint("say --yes to do it without being asked"))
-}

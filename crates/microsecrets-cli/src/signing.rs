@@ -10,7 +10,7 @@ use microsecrets::layout::Item;
 use crate::commands::diff;
 use crate::config::Opened;
 use crate::error::CliError;
-use crate::publish::confirmed;
+use crate::ui::confirmed;
 use crate::{ui, versions};
 
 /// Options of every command that writes a version or its record.

@@ -113,6 +113,15 @@ pub(crate) fn confirm(question: &str) -> bool {
     io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
+/// Asks before something is done that others will notice; without a terminal it must have been said.
+pub(crate) fn confirmed(yes: bool, question: &str) -> Result<(), CliError> {
+    if yes || confirm(question) {
+        return Ok(());
+    }
+    Err(CliError::new(Status::Failure, "nothing was done: it was not confirmed")
+        .hint("say --yes to do it without being asked"))
+}
+
 /// Columns of text, padded to the widest cell of each.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -7,8 +7,9 @@ use microsecrets::record::{ChangeKind, State};
 use crate::args::{ItemArgs, StoreArgs};
 use crate::config::{Opened, Purpose};
 use crate::error::{CliError, file_option};
-use crate::publish::{PublishArgs, confirmed};
+use crate::publish::PublishArgs;
 use crate::ui;
+use crate::ui::confirmed;
 
 /// Delete an environment or a file; `rollback` brings it back
 #[derive(Args)]

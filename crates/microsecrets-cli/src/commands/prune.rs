@@ -10,8 +10,8 @@ use microsecrets::time::Timestamp;
 use crate::args::{Format, ItemArgs, StoreArgs, age, number};
 use crate::config::{Opened, Purpose};
 use crate::error::CliError;
-use crate::publish::confirmed;
 use crate::ui;
+use crate::ui::confirmed;
 
 const DETAILS: &str = "\
 The records stay, so that the history still says what there was. The current version is never touched, nor what 0.3.4 \

@@ -11,7 +11,8 @@ use crate::args::{ItemArgs, StoreArgs};
 use crate::commands::diff;
 use crate::config::{Opened, Purpose};
 use crate::error::CliError;
-use crate::publish::{Again, PublishArgs, confirmed, reference};
+use crate::publish::{Again, PublishArgs, reference};
+use crate::ui::confirmed;
 use crate::{exec, signing, ui};
 
 const DETAILS: &str = "\

@@ -16,8 +16,8 @@ use crate::args::{Bucket, ServiceArgs, StoreArgs};
 use crate::commands::policy::{RoleArgs, bucket_name, refused};
 use crate::config::{Opened, Purpose};
 use crate::error::{CliError, Status};
-use crate::publish::confirmed;
 use crate::ui;
+use crate::ui::confirmed;
 
 const DETAILS: &str = "\
 Shows what there is and what it would create or change, asks, and does it. Run again, it only repairs: who may use a key \

@@ -10,8 +10,8 @@ use microsecrets::text::shown;
 use super::{Commands, Finding, ailments};
 use crate::config::Opened;
 use crate::error::{CliError, file_option};
-use crate::publish::confirmed;
 use crate::ui;
+use crate::ui::confirmed;
 
 /// What was seen of a service's objects.
 #[derive(Default)]
