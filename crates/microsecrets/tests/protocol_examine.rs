@@ -254,44 +254,17 @@ async fn each_object_that_is_not_as_it_shall_be_is_found() {
     world
         .memory
         .insert_raw(&first, &kept(&first).bytes, kept(&first).mark, Encryption::None);
-    let error = distrusted(&world, &first).await;
-    assert!(
-        matches!(
-            error,
-            ItemError::Distrusted {
-                source: Distrust::Encryption { .. },
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let why = distrust(distrusted(&world, &first).await);
+    assert!(matches!(why, Distrust::Encryption { .. }), "{why}");
     again();
     for mark in [None, our_mark(), Some(Mark::Malformed)] {
         world.memory.put_raw(&first, &kept(&first).bytes, mark);
-        let error = distrusted(&world, &first).await;
-        assert!(
-            matches!(
-                error,
-                ItemError::Distrusted {
-                    source: Distrust::OtherCommit,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let why = distrust(distrusted(&world, &first).await);
+        assert!(matches!(why, Distrust::OtherCommit), "{why}");
     }
     world.memory.put_raw(&first, b"shorter", kept(&first).mark);
-    let error = distrusted(&world, &first).await;
-    assert!(
-        matches!(
-            error,
-            ItemError::Distrusted {
-                source: Distrust::Checksum { .. },
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let why = distrust(distrusted(&world, &first).await);
+    assert!(matches!(why, Distrust::Checksum { .. }), "{why}");
     again();
     let odd = format!("{}notes.txt", world.item.versions_prefix());
     world.memory.put_raw(&odd, b"x", None);
@@ -314,29 +287,11 @@ async fn each_object_that_is_not_as_it_shall_be_is_found() {
     world
         .memory
         .put_raw(&log, &kept(&world.item.log_key(nth(2))).bytes, None);
-    let error = distrusted(&world, &log).await;
-    assert!(
-        matches!(
-            error,
-            ItemError::Distrusted {
-                source: Distrust::OtherNumber { .. },
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let why = distrust(distrusted(&world, &log).await);
+    assert!(matches!(why, Distrust::OtherNumber { .. }), "{why}");
     world.memory.insert_raw(&log, &kept(&log).bytes, None, Encryption::None);
-    let error = distrusted(&world, &log).await;
-    assert!(
-        matches!(
-            error,
-            ItemError::Distrusted {
-                source: Distrust::Encryption { .. },
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let why = distrust(distrusted(&world, &log).await);
+    assert!(matches!(why, Distrust::Encryption { .. }), "{why}");
     again();
     let odd = format!("{}0", world.item.log_prefix());
     world.memory.put_raw(&odd, b"x", None);
@@ -346,6 +301,15 @@ async fn each_object_that_is_not_as_it_shall_be_is_found() {
     ));
     again();
     is_healthy(&world).await;
+}
+
+/// Why an object is not believed.
+#[track_caller]
+fn distrust(error: ItemError) -> Distrust {
+    match error {
+        ItemError::Distrusted { source, .. } => source,
+        error => panic!("{error}"),
+    }
 }
 
 /// Puts another record in the place of a log entry.

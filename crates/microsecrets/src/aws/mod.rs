@@ -16,6 +16,8 @@ mod error;
 mod http;
 mod transfer;
 
+use std::error::Error;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -33,6 +35,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::service_config::ServiceConfigKey;
 
 use self::credentials::Credentials;
@@ -191,6 +196,18 @@ impl Aws {
             Ok(_) => Ok(()),
             Err(error) => Err(error::from_credentials(asked, &error)),
         }
+    }
+
+    /// Asks, and asks again as the retry policy says.
+    pub(crate) async fn ask<T, E, F>(&self, asked: &Asked, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        self.authenticate(asked).await?;
+        let attempt = || async { attempt().await.map_err(|error| from_sdk(asked, error)) };
+        let retry = self.retry();
+        retry.run(asked.error(ErrorKind::Unavailable), attempt).await
     }
 }
 

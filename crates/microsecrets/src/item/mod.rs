@@ -14,6 +14,7 @@
 
 mod adopt;
 mod again;
+mod ailment;
 mod change;
 mod commit;
 mod edits;
@@ -35,11 +36,11 @@ mod verify;
 
 use bytes::Bytes;
 
+pub use self::ailment::{Ailment, Examination};
 pub use self::change::{Base, Change, Committed, Content, Decision, FileBytes, OnConflict, Outcome};
 pub use self::commit::Writer;
 pub use self::edits::{Applied, Edits};
 pub use self::error::{ItemError, Rival, Why};
-pub use self::examine::{Ailment, Examination};
 pub use self::history::{Cursor, HistoryPage, Presence, Row, Signed};
 use self::listing::first_key;
 pub use self::listing::{Listed, items_of, services, survey};

@@ -4,8 +4,9 @@
 //! refuse, and bytes are removed that can no longer become a version. Each looks again before it changes anything, so
 //! whoever was first wins.
 
+use super::ailment::Ailment;
 use super::commit::{Attempt, Ground, Writer, was_refused};
-use super::examine::{Ailment, Examined, HeadState, is_of_content, is_of_record};
+use super::examine::{Examined, HeadState, is_of_content, is_of_record};
 use super::listing::{Beyond, Listed};
 use super::{Access, ItemError, MAX_ATTEMPTS, check_checksum, is_live};
 use crate::record::{Head, MAX_HEAD, Record, SignedRecord};

@@ -14,7 +14,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec};
 
 use super::Keys;
-use crate::aws::{Asked, Aws, checked_region, from_sdk};
+use crate::aws::{Asked, Aws, checked_region};
 use crate::store::{Encryption, ErrorKind, Operation, StoreError};
 
 /// The longest message that KMS signs as it is.
@@ -58,18 +58,10 @@ impl Keys for KmsKeys {
         if Arn::parse(name).is_some_and(|arn| arn.is_key()) {
             return Ok(Encryption::Kms(name.to_owned()));
         }
-        let asked = Asked::new(Operation::DescribeKey, name);
-        let client = &self.client(&asked, name)?;
-        self.aws.authenticate(&asked).await?;
-        let asked = &asked;
-        let output = self
-            .aws
-            .retry()
-            .run(asked.error(ErrorKind::Unavailable), || async move {
-                let sent = client.describe_key().key_id(name).send().await;
-                sent.map_err(|error| from_sdk(asked, error))
-            })
-            .await?;
+        let asked = &Asked::new(Operation::DescribeKey, name);
+        let client = self.client(asked, name)?;
+        let describe = || client.describe_key().key_id(name).send();
+        let output = self.aws.ask(asked, describe).await?;
         let key = output
             .key_metadata
             .ok_or_else(|| asked.malformed("it describes no key"))?;
@@ -100,23 +92,17 @@ impl Keys for KmsKeys {
             let why = format!("KMS signs at most {LONGEST_RECORD} bytes");
             return Err(asked.error(ErrorKind::InvalidSetting(why)));
         }
-        let client = &self.client(asked, name)?;
-        self.aws.authenticate(asked).await?;
-        let output = self
-            .aws
-            .retry()
-            .run(asked.error(ErrorKind::Unavailable), || async move {
-                let sent = client
-                    .sign()
-                    .key_id(name)
-                    .message(Blob::new(record))
-                    .message_type(MessageType::Raw)
-                    .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
-                    .send()
-                    .await;
-                sent.map_err(|error| from_sdk(asked, error))
-            })
-            .await?;
+        let client = self.client(asked, name)?;
+        let sign = || {
+            client
+                .sign()
+                .key_id(name)
+                .message(Blob::new(record))
+                .message_type(MessageType::Raw)
+                .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+                .send()
+        };
+        let output = self.aws.ask(asked, sign).await?;
         match output.signature {
             Some(signature) if !signature.as_ref().is_empty() => Ok(signature.into_inner()),
             _ => Err(asked.malformed("it holds no signature")),
@@ -125,16 +111,9 @@ impl Keys for KmsKeys {
 
     async fn public_key(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let asked = &Asked::new(Operation::GetPublicKey, name);
-        let client = &self.client(asked, name)?;
-        self.aws.authenticate(asked).await?;
-        let output = self
-            .aws
-            .retry()
-            .run(asked.error(ErrorKind::Unavailable), || async move {
-                let sent = client.get_public_key().key_id(name).send().await;
-                sent.map_err(|error| from_sdk(asked, error))
-            })
-            .await?;
+        let client = self.client(asked, name)?;
+        let get = || client.get_public_key().key_id(name).send();
+        let output = self.aws.ask(asked, get).await?;
         let key = output.public_key.ok_or_else(|| asked.malformed("it holds no key"))?;
         Ok(key.into_inner())
     }

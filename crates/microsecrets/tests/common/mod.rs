@@ -237,11 +237,11 @@ impl Keys for NoKeys {
     }
 
     async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
-        unimplemented!("nothing is signed here")
+        unreachable!("nothing is signed here")
     }
 
     async fn public_key(&self, _: &str) -> Result<Vec<u8>, StoreError> {
-        unimplemented!("nothing is signed here")
+        unreachable!("nothing is signed here")
     }
 }
 
@@ -295,11 +295,11 @@ impl Keys for OneKey {
     }
 
     async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
-        unimplemented!("nothing is signed here")
+        unreachable!("nothing is signed here")
     }
 
     async fn public_key(&self, _: &str) -> Result<Vec<u8>, StoreError> {
-        unimplemented!("nothing is signed here")
+        unreachable!("nothing is signed here")
     }
 }
 

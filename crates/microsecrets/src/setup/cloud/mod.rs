@@ -15,7 +15,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 pub use self::bucket::{BucketPart, Found};
 pub use self::keys::{KeyFacts, KeyPurpose, Trial};
-use crate::aws::{Asked, Aws, from_sdk};
+use crate::aws::{Asked, Aws};
 use crate::store::{Denial, ErrorKind, Operation, StoreError};
 
 /// An account's S3, KMS and STS.
@@ -90,16 +90,13 @@ impl Cloud {
         })
     }
 
-    /// Asks, and asks again as the retry policy says.
+    /// Asks; a denial says of what it is.
     async fn ask<T, E, F>(&self, asked: &Asked, attempt: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        self.aws.authenticate(asked).await?;
-        let retry = self.aws.retry();
-        let attempt = || async { attempt().await.map_err(|error| from_sdk(asked, error)) };
-        let answer = retry.run(asked.error(ErrorKind::Unavailable), attempt).await;
+        let answer = self.aws.ask(asked, attempt).await;
         answer.map_err(|error| with_resource(asked, error))
     }
 }
