@@ -27,15 +27,19 @@ pub struct Row {
     pub why: &'static str,
     /// Where that is documented: manual pages, or the tool's documentation by title.
     pub source: &'static str,
+    /// Where the `*` is. Every variable of a start is held against every row: looking for it each time would be most of
+    /// what a start with a thousand variables costs.
+    star: Option<usize>,
 }
 
 impl Row {
     /// Whether the pattern covers this name.
     pub fn matches(&self, name: &str) -> bool {
-        match self.pattern.split_once('*') {
-            Some((start, end)) => name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
-            None => name == self.pattern,
-        }
+        let Some(star) = self.star else {
+            return name == self.pattern;
+        };
+        let (start, end) = (&self.pattern[..star], &self.pattern[star + 1..]);
+        name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end))
     }
 }
 
@@ -275,7 +279,24 @@ pub const ROWS: &[Row] = &[
 ];
 
 const fn row(pattern: &'static str, why: &'static str, source: &'static str) -> Row {
-    Row { pattern, why, source }
+    let star = star(pattern.as_bytes());
+    Row {
+        pattern,
+        why,
+        source,
+        star,
+    }
+}
+
+const fn star(pattern: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < pattern.len() {
+        if pattern[at] == b'*' {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 #[cfg(test)]
