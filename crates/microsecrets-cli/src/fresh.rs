@@ -10,6 +10,7 @@ use microsecrets::layout::Item;
 
 use crate::config::Opened;
 use crate::error::CliError;
+use crate::exec;
 
 /// Options of commands that use a service's secrets.
 #[derive(Args, Clone, Default)]
@@ -64,6 +65,7 @@ impl StateArgs {
 
     async fn remember(&self, opened: &Opened, seen: &[Seen]) -> Result<(), CliError> {
         let Some(path) = &self.state else { return Ok(()) };
+        exec::survive_full_files();
         let state = StateFile::new(path);
         Ok(state.observe(seen, self.allow_rollback, opened.patience).await?)
     }

@@ -6,24 +6,18 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use microsecrets::item::{ItemError, VersionContent};
+use microsecrets::unnamed::Unnamed;
 
 use crate::args::FileSpec;
 use crate::error::{CliError, Status};
 use crate::exec;
-use crate::ui::shown_path;
+use crate::ui::{self, shown_path};
 
-/// A file that is being written and has no name yet (or, where the file system cannot do that, a name nobody expects).
+/// A file that is being written and has no name yet.
 pub(crate) struct Placement {
     path: PathBuf,
     force: bool,
     unnamed: Unnamed,
-}
-
-enum Unnamed {
-    /// Without a name (`O_TMPFILE`): a killed process leaves nothing.
-    #[cfg(target_os = "linux")]
-    Truly(File),
-    Named(tempfile::NamedTempFile),
 }
 
 /// Refuses two files for one path before the first of them is placed.
@@ -99,83 +93,20 @@ impl Placement {
         let (path, force) = (self.path, self.force);
         let synced = self.unnamed.file().sync_all();
         let placed = synced.and_then(|()| self.unnamed.name(&path, force));
-        let folder_synced = placed.and_then(|()| File::open(folder_of(&path)).and_then(|folder| folder.sync_all()));
-        folder_synced.map_err(|error| match error.kind() {
+        placed.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 failed(&path, "is there already").hint("remove it first, or let `microsecrets` replace it with --force")
             }
             _ => cannot_write(&path, &error),
-        })
-    }
-}
-
-impl Unnamed {
-    fn create(folder: &Path) -> io::Result<Self> {
-        #[cfg(target_os = "linux")]
-        if let Some(file) = linux::create(folder)? {
-            return Ok(Self::Truly(file));
+        })?;
+        // It is there, and whole: to fail now would leave it in the way of the next attempt.
+        if let Err(error) = File::open(folder_of(&path)).and_then(|folder| folder.sync_all()) {
+            ui::warn(format_args!(
+                "{} may be lost in a power failure: {error}",
+                shown_path(&path)
+            ));
         }
-        tempfile::Builder::new()
-            .prefix(".microsecrets-")
-            .tempfile_in(folder)
-            .map(Self::Named)
-    }
-
-    fn file(&mut self) -> &mut File {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Truly(file) => file,
-            Self::Named(file) => file.as_file_mut(),
-        }
-    }
-
-    fn name(self, path: &Path, force: bool) -> io::Result<()> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Truly(file) => linux::name(&file, path, force),
-            Self::Named(file) if force => file.persist(path).map(drop).map_err(|error| error.error),
-            Self::Named(file) => file.persist_noclobber(path).map(drop).map_err(|error| error.error),
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::fs::{self, File};
-    use std::io;
-    use std::os::fd::AsRawFd as _;
-    use std::path::Path;
-
-    use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-    use rustix::io::Errno;
-
-    /// A file without a name; `None` where the file system or the kernel has no such thing.
-    pub(super) fn create(folder: &Path) -> io::Result<Option<File>> {
-        if !Path::new("/proc/self/fd").exists() {
-            return Ok(None); // it could not be named later
-        }
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => Ok(Some(file.into())),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Names it. Linking never replaces anything, so to replace, it is named aside and moved over.
-    pub(super) fn name(file: &File, path: &Path, force: bool) -> io::Result<()> {
-        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let link = |to: &Path| rustix::fs::linkat(CWD, unnamed.as_str(), CWD, to, AtFlags::SYMLINK_FOLLOW);
-        match link(path) {
-            Err(Errno::EXIST) if force => {}
-            result => return result.map_err(io::Error::from),
-        }
-        let nonce = microsecrets::name::Nonce::random();
-        let aside = super::folder_of(path).join(format!(".microsecrets-{nonce}"));
-        link(&aside)?;
-        fs::rename(&aside, path).inspect_err(|_| {
-            fs::remove_file(&aside).ok();
-        })
+        Ok(())
     }
 }
 

@@ -30,4 +30,5 @@ pub mod store;
 pub mod text;
 pub mod time;
 pub mod trust;
+pub mod unnamed;
 pub mod whitelist;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::unnamed::Unnamed;
+
 /// Who else may have a hand in a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Rule {
@@ -74,16 +76,17 @@ pub(crate) fn read(path: &Path, rule: Rule, limit: u64) -> Result<Zeroizing<Vec<
     Ok(bytes)
 }
 
-/// Writes a new file that is its owner's alone, to outlive a power failure; there must be none yet.
+/// Writes a new file that is its owner's alone, to outlive a power failure; there must be none yet. It has its name only
+/// when it is whole: what is half there would be in the way of the next attempt.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // What is half there would be in the way of the next attempt.
+    let mut new = Unnamed::create(folder_of(path))?;
+    new.file().write_all(bytes).and_then(|()| new.file().sync_all())?;
+    new.name(path, false)?;
+    let synced = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    if synced.is_err() {
         std::fs::remove_file(path).ok();
     }
-    written?;
-    File::open(folder_of(path))?.sync_all()
+    synced
 }
 
 /// The folder that a path is in.

@@ -187,6 +187,8 @@ impl Input {
 }
 
 fn read_input(args: &UploadArgs) -> Result<Input, CliError> {
+    // What is too much for memory is kept in a file.
+    exec::survive_full_files();
     if args.path.is_none() && ui::stdin_is_terminal() {
         let what = match (&args.file, args.json) {
             (Some(_), _) => "data",

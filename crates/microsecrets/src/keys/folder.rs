@@ -14,7 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Keys;
 use crate::ownfile::{self, FileRefused, Rule};
-use crate::store::folder::secret_refused;
+use crate::store::folder::{FolderError, secret_refused};
 use crate::store::{Encryption, ErrorKind, Operation, StoreError};
 use crate::trust::VerifyKey;
 
@@ -51,7 +51,11 @@ impl FolderKeys {
         match ownfile::create(&self.signing, pem(made.as_ref()).as_bytes()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(self.refused(Operation::Sign, error.into())),
+            Err(source) => {
+                let (action, path) = ("write", self.signing.clone());
+                let error = self.error(Operation::Sign, ErrorKind::Io);
+                Err(error.with_source(FolderError::Io { action, path, source }))
+            }
         }
     }
 
