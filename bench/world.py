@@ -11,7 +11,7 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
 CERTIFICATES = ROOT / "bench" / "roots.pem"
-KEY, SECRET = "AKIAEXAMPLE", "example-secret-key"
+KEY, SECRET, TOKEN = "AKIAEXAMPLE", "example-secret-key", "example-session-token"
 REGION, BUCKET, SERVICE = "us-east-1", "example-microsecrets", "api"
 HEAD = f"services/{SERVICE}/head/environment"
 
@@ -44,13 +44,15 @@ class Server:
 class Fake(Server):
     """The strict fake over TLS, for as long as the block runs; with so many old versions of the service."""
 
-    def __init__(self, folder, versions=1, profile="debug"):
+    def __init__(self, folder, versions=1, profile="debug", token=None):
         self.log = folder / f"requests-{versions}.{os.urandom(4).hex()}"
         self.log.touch()
         tls = ROOT / "tests" / "strict-fake" / "tls"
         command = [built(profile, "strict-fake"), "--bucket", BUCKET, "--access-key", KEY, "--secret-key", SECRET]
         command += ["--key-alias", f"microsecrets-{SERVICE}", "--signing-key-alias", f"microsecrets-signing/{SERVICE}"]
         command += ["--tls-cert", tls / "server.pem", "--tls-key", tls / "server.key", "--log", self.log]
+        if token:
+            command += ["--session-token", token]
         if versions > 1:
             command += ["--history", f"{SERVICE}={versions - 1}"]
         super().__init__(command)
@@ -137,13 +139,13 @@ class Credentials:
 
     @classmethod
     def handler(cls):
-        container = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "", "Expiration": cls.TIMES}
+        container = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": TOKEN, "Expiration": cls.TIMES}
         of_container = json.dumps(container).encode()
         of_sts = (
             '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
             "<AssumeRoleWithWebIdentityResult><Credentials>"
             f"<AccessKeyId>{KEY}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>"
-            f"<SessionToken></SessionToken><Expiration>{cls.TIMES}</Expiration></Credentials>"
+            f"<SessionToken>{TOKEN}</SessionToken><Expiration>{cls.TIMES}</Expiration></Credentials>"
             "<AssumedRoleUser><Arn>arn:aws:sts::111122223333:assumed-role/example/example</Arn>"
             "<AssumedRoleId>AROAEXAMPLE:example</AssumedRoleId></AssumedRoleUser>"
             "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"

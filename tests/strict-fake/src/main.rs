@@ -13,7 +13,8 @@ usage: strict-fake [option ...]
   --listen 127.0.0.1:PORT    where to listen; port 0, the default, takes a free one
   --bucket NAME              a bucket, versioned (repeatable)
   --access-key K             the access key of an administrator, with
-  --secret-key S             its secret
+  --secret-key S             its secret, and, if they are temporary credentials,
+  --session-token T          their token
   --account ID               the account that owns all this (111122223333)
   --region NAME              the region it is in (us-east-1)
   --key-alias NAME           a symmetric KMS key with this alias (repeatable)
@@ -34,6 +35,7 @@ struct Options {
     buckets: Vec<String>,
     access_key: Option<String>,
     secret_key: Option<String>,
+    session_token: Option<String>,
     account: Option<String>,
     region: Option<String>,
     key_aliases: Vec<String>,
@@ -62,6 +64,7 @@ impl Options {
                 "--bucket" => options.buckets.push(value),
                 "--access-key" => options.access_key = Some(value),
                 "--secret-key" => options.secret_key = Some(value),
+                "--session-token" => options.session_token = Some(value),
                 "--account" => options.account = Some(value),
                 "--region" => options.region = Some(value),
                 "--key-alias" => options.key_aliases.push(value),
@@ -113,7 +116,10 @@ fn run(options: Options) -> Result<(), String> {
     let fake = builder.try_start().map_err(|e| format!("can't listen: {e}"))?;
     match (options.access_key, options.secret_key) {
         (Some(key), Some(secret)) => {
-            fake.admin(&key, &secret, &account);
+            let admin = fake.admin(&key, &secret, &account);
+            if let Some(token) = &options.session_token {
+                fake.set_session_token(&admin, token);
+            }
         }
         (None, None) => {}
         _ => return Err("--access-key and --secret-key go together".into()),
