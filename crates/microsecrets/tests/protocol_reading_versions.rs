@@ -286,6 +286,21 @@ async fn a_pruned_number_says_so() {
     assert_eq!(world.process().at(3).await.unwrap(), b"A=3");
 }
 
+/// Whoever needs the record of a version that is said by its name is told the same as who says its number.
+#[tokio::test]
+async fn a_pruned_name_says_so_to_who_needs_its_record() {
+    let (world, [first, ..]) = three().await;
+    prune(&world, async || {}).await;
+    let reader = world.process();
+    let error = reader.reader().with_record(true).read(&name(&first)).await;
+    assert!(matches!(error, Err(ItemError::Pruned { number, .. }) if number == nth(1)));
+    // Who needs no record is told what the key says.
+    assert!(matches!(
+        read(&reader, &name(&first)).await,
+        Err(ItemError::NoSuchVersion { .. })
+    ));
+}
+
 #[tokio::test]
 async fn a_number_that_is_completed_meanwhile_is_found_at_the_second_look() {
     let (world, _) = three().await;

@@ -279,7 +279,15 @@ impl<'a> Reader<'a> {
             newer = newer_than(name, Some(record.number), &record.name);
         }
         if let Some(found) = self.recorded(name, newer.as_ref()).await? {
-            return self.complete(found, None).await;
+            // What a newer version was committed over was complete.
+            let older = found.facts.number().filter(|_| newer.is_some());
+            return match (self.complete(found, None).await?, older) {
+                (Step::Again(Obstacle::Missing), Some(number)) => Err(ItemError::Pruned {
+                    item: self.access.item.clone(),
+                    number,
+                }),
+                (step, _) => Ok(step),
+            };
         }
         let found = self.at_key(name.clone(), None, Vec::from_iter(newer));
         match self.complete(found, None).await? {

@@ -7,11 +7,11 @@ use microsecrets::document::{Document, Variables};
 use microsecrets::item::{Note, PrunePolicy};
 use microsecrets::layout::Item;
 use microsecrets::name::{Nonce, VersionName};
-use microsecrets::record::{ChangeKind, Head, MAX_INLINE_FILE, Record, SignedRecord, State};
+use microsecrets::record::{ChangeKind, Head, MAX_INLINE_FILE, Record, SignedRecord, State, VersionRef};
 use microsecrets::store::Mark;
+use microsecrets::store::memory::Memory;
 
 use crate::store::Sent;
-use crate::world::World;
 
 /// What is wrong, if anything.
 pub(crate) type Verdict = Result<(), String>;
@@ -35,6 +35,8 @@ pub(crate) enum Wanted {
     Deletion,
     /// The content of this number.
     Rollback(u64),
+    /// The content of the other item's version, as it was read.
+    Promotion(Truth, VersionRef),
 }
 
 /// A write, known by the message in its record.
@@ -58,6 +60,8 @@ pub(crate) struct Version {
     pub(crate) at: u64,
     /// Whether a prune ever removed its bytes.
     pub(crate) pruned: bool,
+    /// When its head was put again, to end a migration or for another signature, and by whom.
+    pub(crate) again: Vec<(u64, usize)>,
 }
 
 /// What 0.3.4 wrote.
@@ -85,8 +89,9 @@ struct View {
     scanning: Seen,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Ledger {
+    pub(crate) item: Item,
     /// How many effects there were.
     pub(crate) step: u64,
     pub(crate) versions: Vec<Version>,
@@ -114,7 +119,7 @@ impl Truth {
         )
     }
 
-    fn of(item: &Item, bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn of(item: &Item, bytes: &[u8]) -> Result<Self, String> {
         if item.is_file() {
             return Ok(Self::Bytes(bytes.to_vec()));
         }
@@ -123,7 +128,7 @@ impl Truth {
     }
 
     /// What edits make of it.
-    fn edited(&self, edits: &[(String, Option<String>)]) -> Self {
+    pub(crate) fn edited(&self, edits: &[(String, Option<String>)]) -> Self {
         let mut variables = match self {
             Self::Variables(variables) => variables.clone(),
             Self::Bytes(_) | Self::Nothing => BTreeMap::new(),
@@ -139,6 +144,19 @@ impl Truth {
 }
 
 impl Ledger {
+    pub(crate) fn new(item: Item) -> Self {
+        Self {
+            item,
+            step: 0,
+            versions: Vec::new(),
+            intents: BTreeMap::new(),
+            legacy: BTreeMap::new(),
+            complete: 0,
+            views: Vec::new(),
+            given_up: Vec::new(),
+        }
+    }
+
     pub(crate) fn current(&self) -> u64 {
         self.versions.len() as u64
     }
@@ -157,25 +175,25 @@ impl Ledger {
     }
 
     /// A put by one of ours had its effect.
-    pub(crate) fn wrote(&mut self, world: &World, key: &str, sent: &Sent, replaced: bool) -> Verdict {
-        if key == world.item.head_key() {
-            return self.swapped(world, sent);
+    pub(crate) fn wrote(&mut self, memory: &Memory, actor: usize, key: &str, sent: &Sent, replaced: bool) -> Verdict {
+        if key == self.item.head_key() {
+            return self.swapped(memory, actor, sent);
         }
         ensure(!replaced, || format!("{key} was there and is overwritten"))?;
-        match world.item.number_at(key) {
+        match self.item.number_at(key) {
             Some(number) => self.logged(number.get(), sent.bytes.expose()),
-            None => self.put_bytes(&world.item, key, sent),
+            None => self.put_bytes(key, sent),
         }
     }
 
     /// The head was swapped: a version is committed.
-    fn swapped(&mut self, world: &World, sent: &Sent) -> Verdict {
+    fn swapped(&mut self, memory: &Memory, actor: usize, sent: &Sent) -> Verdict {
         let head = Head::parse(sent.bytes.expose()).map_err(|error| error.to_string())?;
         let record = head.record();
         let number = record.number.get();
         let last = self.versions.last();
         if last.is_some_and(|last| last.record.nonce == record.nonce) {
-            return self.put_again(&head);
+            return self.put_again(actor, &head);
         }
         ensure(number == self.current() + 1, || {
             format!("number {number} is committed after {}", self.current())
@@ -195,28 +213,29 @@ impl Ledger {
         ensure(record.migration == migration, || {
             format!("number {number} begins or ends a migration")
         })?;
-        let truth = Self::content(world, &head)?;
-        self.check_intent(&world.item, record, &truth)?;
+        let truth = self.content(memory, &head)?;
+        self.check_intent(record, &truth)?;
         self.versions.push(Version {
             record: record.clone(),
             truth,
             raw: head.bytes().expose().to_vec(),
             at: self.step,
             pruned: false,
+            again: Vec::new(),
         });
-        self.look(&world.item);
+        self.look();
         Ok(())
     }
 
     /// The content of what is committed: in the head, or put before.
-    fn content(world: &World, head: &Head) -> Result<Truth, String> {
-        let (record, item) = (head.record(), &world.item);
+    pub(crate) fn content(&self, memory: &Memory, head: &Head) -> Result<Truth, String> {
+        let (record, item) = (head.record(), &self.item);
         if record.state == State::Deleted {
             return Ok(Truth::Nothing);
         } else if record.inline {
             return Truth::of(item, head.bytes().expose());
         }
-        let kept = world.memory.object(&item.version_key(&record.name));
+        let kept = memory.object(&item.version_key(&record.name));
         let kept = kept.ok_or_else(|| format!("number {} is committed without its bytes", record.number))?;
         ensure(kept.mark.is_none_or(|mark| mark == Mark::Ours(record.nonce)), || {
             format!("number {} shares its bytes with another writer", record.number)
@@ -224,30 +243,29 @@ impl Ledger {
         Truth::of(item, &kept.bytes)
     }
 
-    /// The end of a migration: the same version, but for this.
-    fn put_again(&mut self, head: &Head) -> Verdict {
+    /// The end of a migration, or another signature: the same version, but for this.
+    fn put_again(&mut self, actor: usize, head: &Head) -> Verdict {
+        let step = self.step;
         let last = self.versions.last_mut().ok_or("put again, but never before")?;
-        let (found, expected) = (
-            head.record(),
-            Record {
-                migration: false,
-                ..last.record.clone()
-            },
-        );
-        ensure(*found == expected && last.raw == head.bytes().expose(), || {
+        let found = head.record();
+        let right = same(&last.record, found) && last.raw == head.bytes().expose();
+        ensure(right && (last.record.migration || !found.migration), || {
             format!("number {} is put again as something else", found.number)
         })?;
-        last.record.migration = false;
-        let item = found.item.clone();
-        self.look(&item);
+        let is_new = last.record != *found;
+        last.record = found.clone();
+        if is_new {
+            last.again.push((step, actor));
+            self.look();
+        }
         Ok(())
     }
 
     /// Whether a version is what its writer wanted, and wanted once.
-    fn check_intent(&self, item: &Item, record: &Record, truth: &Truth) -> Verdict {
+    fn check_intent(&self, record: &Record, truth: &Truth) -> Verdict {
         let number = record.number;
         if record.kind == ChangeKind::Adopted {
-            let legacy = self.legacy.get(&item.version_key(&record.name));
+            let legacy = self.legacy.get(&self.item.version_key(&record.name));
             return ensure(legacy.is_some_and(|legacy| legacy.truth == *truth), || {
                 format!("number {number} is adopted, but 0.3.4 never wrote it")
             });
@@ -277,6 +295,10 @@ impl Ledger {
             Wanted::Edits(edits) => *truth == parent.edited(edits),
             Wanted::Deletion => *truth == Truth::Nothing,
             Wanted::Rollback(to) => self.version(*to).is_some_and(|version| version.truth == *truth),
+            Wanted::Promotion(wanted, source) => {
+                let kind = matches!(&record.kind, ChangeKind::Promote(_, version) if version == source);
+                kind && truth == wanted
+            }
         };
         ensure(right, || {
             format!("number {number}, {message}, is not what was wanted: {parent:?} became {truth:?}")
@@ -293,7 +315,8 @@ impl Ledger {
     }
 
     /// Ours were put at a version's key: of what is committed, or of a large file.
-    fn put_bytes(&mut self, item: &Item, key: &str, sent: &Sent) -> Verdict {
+    fn put_bytes(&mut self, key: &str, sent: &Sent) -> Verdict {
+        let item = &self.item;
         let nonce = sent.mark.ok_or_else(|| format!("{key} is put without a mark"))?;
         let bytes = sent.bytes.expose();
         let committed = self
@@ -312,24 +335,20 @@ impl Ledger {
     }
 
     /// 0.3.4 wrote a version.
-    pub(crate) fn legacy_wrote(&mut self, item: &Item, key: &str, bytes: &[u8]) {
-        let Ok(truth) = Truth::of(item, bytes) else { return };
+    pub(crate) fn legacy_wrote(&mut self, key: &str, bytes: &[u8]) {
+        let Ok(truth) = Truth::of(&self.item, bytes) else {
+            return;
+        };
         let (bytes, at) = (bytes.to_vec(), self.step);
         // Written again it is still what it was.
         let write = LegacyWrite { truth, bytes, at };
         self.legacy.entry(key.to_owned()).or_insert(write);
-        self.look(item);
+        self.look();
     }
 
     /// An object is gone: removed by a prune that follows a policy, or by who lost.
-    pub(crate) fn removed(
-        &mut self,
-        item: &Item,
-        key: &str,
-        mark: Option<Mark>,
-        policy: Option<&PrunePolicy>,
-    ) -> Verdict {
-        let (current, name) = (self.current(), item.version_at(key));
+    pub(crate) fn removed(&mut self, key: &str, mark: Option<Mark>, policy: Option<&PrunePolicy>) -> Verdict {
+        let (current, name) = (self.current(), self.item.version_at(key));
         let version = self
             .versions
             .iter_mut()
@@ -365,7 +384,8 @@ impl Ledger {
     }
 
     /// Remembers what readers see from now on.
-    fn look(&mut self, item: &Item) {
+    fn look(&mut self) {
+        let item = &self.item;
         let last = self.versions.last().map(|last| &last.record);
         let greatest = self.legacy.keys().next_back();
         let beyond = greatest.filter(|key| last.is_none_or(|last| **key > item.version_key(&last.name)));
@@ -403,46 +423,97 @@ impl Ledger {
     }
 
     /// Every write of 0.3.4 that came before a commit and after its base is told to the one who committed.
-    pub(crate) fn check_raced(&self, item: &Item, number: u64, notes: &[Note]) -> Verdict {
+    pub(crate) fn check_raced(&self, number: u64, notes: &[Note]) -> Verdict {
         let Some(version) = self.version(number) else {
             return Ok(());
         };
-        let base = self.version(number - 1).map(|base| item.version_key(&base.record.name));
+        let base = self.version(number - 1).map(|base| &base.record.name);
+        self.check_told(number, base, version.at, notes)
+    }
+
+    /// The same of whoever put the head of a version again: a commit over the version that it keeps.
+    pub(crate) fn check_raced_again(&self, number: u64, actor: usize, notes: &[Note]) -> Verdict {
+        let Some(version) = self.version(number) else {
+            return Ok(());
+        };
+        let own = version.again.iter().rev().find(|(_, by)| *by == actor);
+        let at = own.map_or(0, |(at, _)| *at);
+        self.check_told(number, Some(&version.record.name), at, notes)
+    }
+
+    /// What 0.3.4 wrote beyond the head, the last of it.
+    pub(crate) fn legacy_beyond(&self) -> Option<String> {
+        let greatest = self.legacy.keys().next_back()?;
+        (!self.is_adopted_or_passed(greatest)).then(|| greatest.clone())
+    }
+
+    /// Whether the head is what 0.3.4 wrote there, or comes after it.
+    pub(crate) fn is_adopted_or_passed(&self, key: &str) -> bool {
+        let last = self.versions.last();
+        last.is_some_and(|last| self.item.version_key(&last.record.name).as_str() >= key)
+    }
+
+    fn check_told(&self, number: u64, base: Option<&VersionName>, at: u64, notes: &[Note]) -> Verdict {
+        let base = base.map(|base| self.item.version_key(base));
+        let own = self
+            .version(number)
+            .map(|version| self.item.version_key(&version.record.name));
         for (key, legacy) in &self.legacy {
-            let passed_over = legacy.at < version.at && base.as_ref().is_none_or(|base| key > base);
-            let own = *key == item.version_key(&version.record.name);
+            let passed_over = legacy.at < at && base.as_ref().is_none_or(|base| key > base);
             let told = || {
                 notes
                     .iter()
                     .any(|note| matches!(note, Note::RacedBy { key: told } if told == key))
             };
-            ensure(!passed_over || own || told(), || {
+            ensure(!passed_over || own.as_ref() == Some(key) || told(), || {
                 format!("number {number} passed over {key} in silence")
             })?;
         }
         Ok(())
     }
 
+    /// What was promoted is what the source's version holds that is named.
+    pub(crate) fn check_promoted(&self, source: &Self) -> Verdict {
+        for version in &self.versions {
+            let ChangeKind::Promote(service, named) = &version.record.kind else {
+                continue;
+            };
+            let truth = match named {
+                VersionRef::Number(number) => source.version(number.get()).map(|version| &version.truth),
+                VersionRef::Name(name) => {
+                    let legacy = source.legacy.get(&source.item.version_key(name));
+                    legacy.map(|legacy| &legacy.truth)
+                }
+            };
+            ensure(
+                service == source.item.service() && truth == Some(&version.truth),
+                || format!("number {} is no {}", version.record.number, version.record.kind),
+            )?;
+        }
+        Ok(())
+    }
+
     /// What the bucket must hold in the end: what 0.3.4 wrote, every record, and the bytes of what was not pruned.
-    pub(crate) fn check_bucket(&self, world: &World) -> Verdict {
+    pub(crate) fn check_bucket(&self, memory: &Memory) -> Verdict {
+        let item = &self.item;
         for (key, legacy) in &self.legacy {
-            let name = world.item.version_at(key);
+            let name = item.version_at(key);
             let version = name.as_ref().and_then(|name| self.named(name));
             let pruned = version.is_some_and(|version| version.pruned);
-            let kept = world.memory.object(key);
+            let kept = memory.object(key);
             ensure(pruned || kept.is_some_and(|kept| kept.bytes == legacy.bytes), || {
                 format!("{key}, which 0.3.4 wrote, is gone or changed")
             })?;
         }
         for version in &self.versions {
             let record = &version.record;
-            let entry = world.memory.object(&world.item.log_key(record.number));
+            let entry = memory.object(&item.log_key(record.number));
             let entry = entry.and_then(|kept| SignedRecord::parse(&kept.bytes).ok());
             ensure(entry.is_some_and(|entry| same(record, entry.record())), || {
                 format!("the log entry of number {} is missing or wrong", record.number)
             })?;
-            let kept = world.memory.object(&world.item.version_key(&record.name));
-            let kept = kept.map(|kept| Truth::of(&world.item, &kept.bytes));
+            let kept = memory.object(&item.version_key(&record.name));
+            let kept = kept.map(|kept| Truth::of(item, &kept.bytes));
             let right = match kept {
                 _ if record.state == State::Deleted => kept.is_none(),
                 None => version.pruned,
@@ -456,10 +527,11 @@ impl Ledger {
     }
 }
 
-/// Whether two records are of one version: only the end of a migration makes them differ.
+/// Whether two records are of one version: only the end of a migration and another signer make them differ.
 pub(crate) fn same(one: &Record, other: &Record) -> bool {
     let other = Record {
         migration: one.migration,
+        signer: one.signer,
         ..other.clone()
     };
     *one == other

@@ -1,13 +1,15 @@
-//! Our readers, and what they may see: some version that was current while they read, whole, and nothing else.
+//! Our readers, and what they may see: some version that was current while they read, whole, and nothing else; where
+//! they pin keys, nothing that no pinned key signed.
 
 use std::str::FromStr as _;
 
 use microsecrets::checksum::Digest;
 use microsecrets::item::*;
-use microsecrets::record::State;
+use microsecrets::record::{State, VersionRef};
 use microsecrets::time::Timestamp;
 
-use crate::actors::{Actor, truth_of};
+use crate::actors::Actor;
+use crate::believers::Demand;
 use crate::common::nth;
 use crate::ledger::{Ledger, Seen, Truth, Verdict, ensure, same};
 use crate::world::{Operation, World};
@@ -16,7 +18,7 @@ use crate::world::{Operation, World};
 const MOST_PAGES: usize = 60;
 
 /// What came of a read.
-type Got = Result<(Facts, Truth), ItemError>;
+pub(crate) type Got = Result<(Facts, Truth), ItemError>;
 
 impl Actor {
     /// One of the ways to read.
@@ -30,38 +32,50 @@ impl Actor {
         }
     }
 
-    async fn get(&self, scan: bool, selector: &Selector) -> Got {
-        let version = Reader::new(self.access()).scan(scan).read(selector).await?;
-        Ok((version.facts, truth_of(version.content).await?))
-    }
-
     pub(crate) async fn read_current(&self) {
         let scan = self.below(3) == 0;
-        let begin = self.world.begin(self.index, "read", format!("scan: {scan}")).await;
-        let got = self.get(scan, &Selector::Current).await;
-        self.judge(|ledger, operation| {
-            let seen = match got {
-                Ok((facts, truth)) => seen(ledger, &facts, &truth)?,
-                Err(ItemError::Absent { .. }) => Seen::Absent,
-                Err(ItemError::Deleted { number, .. }) => Seen::Deleted(number.get()),
-                Err(error) => return excused(&self.world, ledger, operation, begin, &error),
-            };
-            ensure(ledger.was_visible(begin, scan, &seen), || {
-                format!("{seen:?} was read, and was not current since step {begin}")
-            })
-        });
+        let demand = self.demand();
+        let begin = self.begin("read", format!("scan: {scan}, {demand}")).await;
+        let got = self.get(&demand, self.side, scan, &Selector::Current).await;
+        self.remember(&got).await;
+        self.judge(|ledger, operation| current(&self.world, ledger, operation, (begin, scan), &demand, &got));
     }
 
     async fn read_number(&self) {
-        let current = self.world.state().ledger.current();
+        let current = self.world.state().ledgers[self.side].current();
         let number = 1 + self.below(current + 2);
-        let begin = self.world.begin(self.index, "read", number.to_string()).await;
-        let committed = self.world.state().ledger.current();
-        let got = self.get(false, &Selector::Number(nth(number))).await;
+        let demand = self.demand();
+        let begin = self.begin("read", format!("{number}, {demand}")).await;
+        let committed = self.world.state().ledgers[self.side].current();
+        let got = self
+            .get(&demand, self.side, false, &Selector::Number(nth(number)))
+            .await;
         self.judge(|ledger, operation| match got {
             Err(ItemError::NoSuchNumber { .. }) => ensure(number > committed, || format!("number {number} is gone")),
-            got => numbered(&self.world, ledger, operation, begin, number, got),
+            got => numbered(&self.world, ledger, operation, begin, &demand, number, &got),
         });
+    }
+
+    /// Reads the other item's current version, or now and then an older one, to publish it here.
+    pub(crate) async fn read_to_promote(&self, begin: u64) -> Option<(Truth, VersionRef)> {
+        let (side, demand) = (self.side.other(), self.full_demand());
+        let known = self.world.state().ledgers[side].current();
+        let number = (known > 0 && self.below(4) == 0).then(|| 1 + self.below(known));
+        let selector = number.map_or(Selector::Current, |number| Selector::Number(nth(number)));
+        self.world.state().operations[self.index].promotes = true;
+        let got = self.get(&demand, side, false, &selector).await;
+        self.world.state().operations[self.index].promotes = false;
+        if !self.world.theme.attacked {
+            self.world.judge(self.index, side, |ledger, operation| match number {
+                Some(number) => numbered(&self.world, ledger, operation, begin, &demand, number, &got),
+                None => current(&self.world, ledger, operation, (begin, false), &demand, &got),
+            });
+        }
+        let (facts, truth) = got.ok()?;
+        let version = facts
+            .number()
+            .map_or_else(|| VersionRef::Name(facts.name.clone()), VersionRef::Number);
+        Some((truth, version))
     }
 
     /// Reads a committed version by its name, or by its checksum and nothing else.
@@ -69,12 +83,13 @@ impl Actor {
         let Some((number, name)) = self.any_version() else {
             return;
         };
-        let begin = self.world.begin(self.index, "read", name.to_string()).await;
+        let begin = self.begin("read", name.to_string()).await;
         let selector = match self.below(2) {
             0 => Selector::Name(name),
             _ => Selector::Digest(Digest::Sha256(name.checksum())),
         };
-        let got = self.get(false, &selector).await;
+        let demand = self.full_demand();
+        let got = self.get(&demand, self.side, false, &selector).await;
         self.judge(|ledger, operation| match got {
             Ok((_, truth)) => {
                 let right = ledger.version(number).is_some_and(|version| version.truth == truth);
@@ -83,7 +98,7 @@ impl Actor {
             Err(ItemError::Absent { .. }) => {
                 ensure(ledger.current() == 0, || "it is there, and is not found".to_owned())
             }
-            Err(error) => gone(&self.world, ledger, operation, begin, number, &error),
+            Err(error) => gone(&self.world, ledger, operation, begin, &demand, number, &error),
         });
     }
 
@@ -92,9 +107,10 @@ impl Actor {
         let Some((number, name)) = self.any_version() else {
             return;
         };
-        let begin = self.world.begin(self.index, "read pinned", name.to_string()).await;
+        let begin = self.begin("read pinned", name.to_string()).await;
         let pin = Selector::CurrentWith(Digest::Sha256(name.checksum()));
-        let got = self.get(false, &pin).await;
+        let demand = self.full_demand();
+        let got = self.get(&demand, self.side, false, &pin).await;
         self.judge(|ledger, operation| match got {
             Ok((facts, truth)) => {
                 ensure(facts.name.checksum() == name.checksum(), || {
@@ -110,13 +126,13 @@ impl Actor {
                 let stayed = stayed && !ledger.versions.iter().any(|version| version.record.migration);
                 ensure(!stayed, || format!("number {number} is current and pinned"))
             }
-            Err(error) => gone(&self.world, ledger, operation, begin, number, &error),
+            Err(error) => gone(&self.world, ledger, operation, begin, &demand, number, &error),
         });
     }
 
     fn any_version(&self) -> Option<(u64, microsecrets::name::VersionName)> {
         let state = &mut *self.world.state();
-        let records = state.ledger.versions.iter().map(|version| &version.record);
+        let records = state.ledgers[self.side].versions.iter().map(|version| &version.record);
         let live: Vec<_> = records.filter(|record| record.state == State::Live).collect();
         if live.is_empty() {
             return None;
@@ -138,35 +154,42 @@ impl Actor {
                 None => VersionSpec::Previous,
             },
         };
-        let begin = self.world.begin(self.index, "resolve", said.to_string()).await;
-        let before = self.world.state().ledger.current();
+        let begin = self.begin("resolve", said.to_string()).await;
+        let before = self.world.state().ledgers[self.side].current();
         let selector = match self.access().resolve(&said).await {
             Ok(selector) => selector,
             Err(error) => return self.judge(|ledger, operation| unresolved(ledger, operation, &said, before, &error)),
         };
-        let end = self.world.state().ledger.current();
+        let end = self.world.state().ledgers[self.side].current();
         self.judge(|ledger, _| resolved(ledger, &said, &selector, before, end));
         let Selector::Number(number) = selector else { return };
-        let got = self.get(false, &selector).await;
-        self.judge(|ledger, operation| numbered(&self.world, ledger, operation, begin, number.get(), got));
+        let demand = self.full_demand();
+        let got = self.get(&demand, self.side, false, &selector).await;
+        self.judge(|ledger, operation| numbered(&self.world, ledger, operation, begin, &demand, number.get(), &got));
     }
 
     /// Reads a history, page by page.
     pub(crate) async fn history(&self) {
-        let begin = self.world.begin(self.index, "history", String::new()).await;
+        let begin = self.begin("history", String::new()).await;
         let limit = *self.world.state().dice.one_of(&[1, 2, 20]);
+        let demand = self.full_demand();
         let (mut rows, mut from) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
             let page = match self.access().history(from, limit).await {
                 Ok(page) => page,
                 Err(error) => {
-                    return self.judge(|ledger, operation| no_history(&self.world, ledger, operation, begin, &error));
+                    return self
+                        .judge(|ledger, operation| no_history(&self.world, ledger, operation, begin, &demand, &error));
                 }
             };
             rows.extend(page.rows);
             from = page.next;
             if from.is_none() {
-                return self.judge(|ledger, _| told(&self.world, ledger, &rows));
+                self.check_rows(&rows);
+                return self.judge(|ledger, _| match self.world.theme.attacked {
+                    true => Ok(()),
+                    false => told(ledger, &rows),
+                });
             }
         }
         self.judge(|_, _| Err("a history does not end".to_owned()));
@@ -191,20 +214,61 @@ fn seen(ledger: &Ledger, facts: &Facts, truth: &Truth) -> Result<Seen, String> {
     Ok(Seen::Number(number))
 }
 
+/// What was current at some moment since `begin`.
+fn current(
+    world: &World,
+    ledger: &Ledger,
+    operation: &Operation,
+    (begin, scan): (u64, bool),
+    demand: &Demand,
+    got: &Got,
+) -> Verdict {
+    let seen = match got {
+        Ok((facts, truth)) => seen(ledger, facts, truth)?,
+        Err(ItemError::Absent { .. }) => Seen::Absent,
+        Err(ItemError::Deleted { number, .. }) => Seen::Deleted(number.get()),
+        Err(error) => return excused(world, ledger, operation, begin, demand, error),
+    };
+    ensure(ledger.was_visible(begin, scan, &seen), || {
+        format!("{seen:?} was read, and was not current since step {begin}")
+    })
+}
+
 /// Whether there was a reason for a read of the current version to fail.
-fn excused(world: &World, ledger: &Ledger, operation: &Operation, begin: u64, error: &ItemError) -> Verdict {
+fn excused(
+    world: &World,
+    ledger: &Ledger,
+    operation: &Operation,
+    begin: u64,
+    demand: &Demand,
+    error: &ItemError,
+) -> Verdict {
+    let none_yet = || ledger.versions.first().is_none_or(|first| first.at > begin);
     let excused = match error {
         ItemError::Store(_) => operation.faults > 0,
         // The bytes of a large file whose first commit is still to come, or never came.
-        ItemError::HeadMissing { .. } => world.large && ledger.versions.first().is_none_or(|first| first.at > begin),
+        ItemError::HeadMissing { .. } => world.large() && none_yet(),
         ItemError::Busy { .. } => ledger.commits_since(begin) > 2,
+        ItemError::NeverSigned { .. } => world.theme.signed && none_yet(),
+        // What 0.3.4 wrote is not signed; and who pins one of two keys does not believe the other.
+        ItemError::Distrusted { key, source } if source.is_of_signature() => {
+            ledger.was_visible(begin, true, &Seen::Legacy(key.clone())) || demand.may_miss_a_key(ledger)
+        }
         _ => false,
     };
     ensure(excused, || format!("a read failed: {error}"))
 }
 
 /// The same for a version that may be gone.
-fn gone(world: &World, ledger: &Ledger, operation: &Operation, begin: u64, number: u64, error: &ItemError) -> Verdict {
+fn gone(
+    world: &World,
+    ledger: &Ledger,
+    operation: &Operation,
+    begin: u64,
+    demand: &Demand,
+    number: u64,
+    error: &ItemError,
+) -> Verdict {
     match error {
         ItemError::NoSuchVersion { .. } | ItemError::Pruned { .. } => {
             let pruned = ledger.version(number).is_some_and(|version| version.pruned);
@@ -220,25 +284,33 @@ fn gone(world: &World, ledger: &Ledger, operation: &Operation, begin: u64, numbe
                 format!("number {number} is no deletion, or not current")
             })
         }
-        error => excused(world, ledger, operation, begin, error),
+        error => excused(world, ledger, operation, begin, demand, error),
     }
 }
 
 /// What a number means never changes.
-fn numbered(world: &World, ledger: &Ledger, operation: &Operation, begin: u64, number: u64, got: Got) -> Verdict {
+fn numbered(
+    world: &World,
+    ledger: &Ledger,
+    operation: &Operation,
+    begin: u64,
+    demand: &Demand,
+    number: u64,
+    got: &Got,
+) -> Verdict {
     let deleted = ledger
         .version(number)
         .is_some_and(|version| version.truth == Truth::Nothing);
     match got {
         Ok((facts, truth)) => {
-            let seen = seen(ledger, &facts, &truth)?;
+            let seen = seen(ledger, facts, truth)?;
             ensure(seen == Seen::Number(number), || {
                 format!("number {number} was asked for, not {seen:?}")
             })
         }
         Err(ItemError::VersionDeleted { .. }) => ensure(deleted, || format!("number {number} is no deletion")),
         Err(ItemError::Deleted { .. }) => Err("a number was asked for, not the current version".to_owned()),
-        Err(error) => gone(world, ledger, operation, begin, number, &error),
+        Err(error) => gone(world, ledger, operation, begin, demand, number, error),
     }
 }
 
@@ -297,14 +369,14 @@ fn unresolved(ledger: &Ledger, operation: &Operation, said: &VersionSpec, before
 }
 
 /// A history tells every number once, as what was committed, and between them only what 0.3.4 wrote.
-fn told(world: &World, ledger: &Ledger, rows: &[Row]) -> Verdict {
+fn told(ledger: &Ledger, rows: &[Row]) -> Verdict {
     let mut numbers = Vec::new();
     for row in rows {
         let Some(number) = row.number else {
             let key = row
                 .name
                 .as_ref()
-                .map(|name| world.item.version_key(name))
+                .map(|name| ledger.item.version_key(name))
                 .unwrap_or_default();
             ensure(ledger.legacy.contains_key(&key), || {
                 format!("{key} is told, and 0.3.4 never wrote it")
@@ -324,11 +396,21 @@ fn told(world: &World, ledger: &Ledger, rows: &[Row]) -> Verdict {
     })
 }
 
-fn no_history(world: &World, ledger: &Ledger, operation: &Operation, begin: u64, error: &ItemError) -> Verdict {
+fn no_history(
+    world: &World,
+    ledger: &Ledger,
+    operation: &Operation,
+    begin: u64,
+    demand: &Demand,
+    error: &ItemError,
+) -> Verdict {
+    if world.theme.attacked {
+        return Ok(());
+    }
     match error {
         ItemError::Absent { .. } => ensure(ledger.was_visible(begin, false, &Seen::Absent), || {
             "a history is gone".to_owned()
         }),
-        error => excused(world, ledger, operation, begin, error),
+        error => excused(world, ledger, operation, begin, demand, error),
     }
 }

@@ -1,4 +1,4 @@
-//! One run: an item, a few actors, a schedule, and what must be true in the end. All of it follows from a seed.
+//! One run: an item or two, a few actors, a schedule, and what must be true in the end. All of it follows from a seed.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,38 +6,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use microsecrets::layout::Item;
 use microsecrets::store::memory::Kept;
 
 use crate::actors::{Actor, Task};
 use crate::common::{large, legacy_document};
 use crate::dice::Dice;
 use crate::ledger::{Ledger, Truth, Verdict, Wanted, ensure};
+use crate::legacy::legacy_key;
 use crate::sabotage::Sabotage;
 use crate::store::Client;
-use crate::world::World;
+use crate::tally::Tally;
+use crate::theme::{Kind, Start, Theme};
+use crate::vouched::Vouched;
+use crate::world::{Both, Side, World};
+use crate::writers::one_content;
 
 /// Something that writes, by its name.
 type Write<'w> = &'w dyn Fn(&str);
-
-/// What a run is about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Kind {
-    Environment,
-    SmallFile,
-    LargeFile,
-}
-
-/// How its item begins.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Start {
-    Nothing,
-    OursTwice,
-    LegacyTwice,
-    InMigration,
-}
-
-const STARTS: [Start; 4] = [Start::Nothing, Start::OursTwice, Start::LegacyTwice, Start::InMigration];
 
 /// A run that failed: what was wrong, and all that led to it.
 pub(crate) struct Failure {
@@ -46,41 +31,21 @@ pub(crate) struct Failure {
     pub(crate) trace: String,
 }
 
-/// What happened in a run, or in many.
-#[derive(Default, Debug, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) requests: u64,
-    pub(crate) committed: u64,
-    pub(crate) refused: u64,
-    pub(crate) killed: u64,
-    pub(crate) by_legacy: u64,
-    pub(crate) adopted: u64,
-    pub(crate) pruned: u64,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.committed += other.committed;
-        self.refused += other.refused;
-        self.killed += other.killed;
-        self.by_legacy += other.by_legacy;
-        self.adopted += other.adopted;
-        self.pruned += other.pruned;
-    }
-}
-
 /// A bucket as runs begin with it.
 struct Beginning {
     objects: BTreeMap<String, Kept>,
-    ledger: Ledger,
+    ledgers: [Ledger; 2],
+    vouched: Vouched,
     now: i64,
 }
 
 /// Runs seeds, on one thread. What many runs begin with is made once.
 pub(crate) struct Runner {
     runtime: tokio::runtime::Runtime,
-    beginnings: BTreeMap<(Kind, Start), Beginning>,
+    beginnings: BTreeMap<Theme, Beginning>,
+    /// Where readers remember what they saw: in memory, where there is such a folder.
+    memories: tempfile::TempDir,
+    runs: u64,
 }
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
@@ -94,24 +59,18 @@ impl Runner {
                 .build()
                 .unwrap(),
             beginnings: BTreeMap::new(),
-        }
-    }
-
-    /// What a seed is about.
-    pub(crate) fn kind(seed: u64) -> Kind {
-        match Dice::new(seed).below(512) {
-            0 => Kind::LargeFile,
-            1..192 => Kind::SmallFile,
-            _ => Kind::Environment,
+            memories: tempfile::tempdir_in("/dev/shm")
+                .or_else(|_| tempfile::tempdir())
+                .unwrap(),
+            runs: 0,
         }
     }
 
     /// Runs one seed.
     pub(crate) fn run(&mut self, seed: u64, sabotage: Option<Sabotage>) -> Result<Tally, Box<Failure>> {
-        let (kind, mut dice) = (Self::kind(seed), Dice::new(seed ^ 0x5eed));
-        let start = *dice.one_of(&STARTS);
+        let (theme, mut dice) = (Theme::of(seed), Dice::new(seed ^ 0x5eed));
         let actors = 2 + dice.below(4).min(dice.below(4)) as usize;
-        let world = self.world(kind, start, dice, actors);
+        let world = self.world(theme, dice, actors);
         let runtime = self.runtime.handle().clone();
         let _context = runtime.enter();
         let done = catch_unwind(AssertUnwindSafe(|| {
@@ -120,34 +79,42 @@ impl Runner {
             Self::end(&world, actors)?;
             Ok(killed)
         }));
+        if let Some(folder) = &world.memories {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
         let result = done.unwrap_or_else(|_| Err("a panic".to_owned()));
         match result {
-            Ok(killed) => Ok(Tally {
-                killed,
-                ..tally(&world)
-            }),
+            Ok(killed) => Ok(tally(&world, killed)),
             Err(what) => Err(Box::new(Failure {
                 seed,
                 what,
-                trace: trace(&world, &format!("{kind:?}, {start:?}, {actors} actors")),
+                trace: trace(&world, &format!("{theme:?}, {actors} actors")),
             })),
         }
     }
 
     /// A world in which a run begins.
-    fn world(&mut self, kind: Kind, start: Start, dice: Dice, actors: usize) -> Arc<World> {
+    fn world(&mut self, theme: Theme, dice: Dice, actors: usize) -> Arc<World> {
         let runtime = self.runtime.handle().clone();
-        let beginning = self.beginnings.entry((kind, start)).or_insert_with(|| {
+        let beginning = self.beginnings.entry(theme.at_the_beginning()).or_insert_with(|| {
             let _context = runtime.enter();
-            Beginning::new(kind, start)
+            Beginning::new(theme.at_the_beginning())
         });
-        let world = new_world(kind, dice, actors);
+        // One more, who comes in the end.
+        let mut world = World::new(theme, dice, actors + 1);
+        if theme.remembering {
+            self.runs += 1;
+            let folder = self.memories.path().join(self.runs.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            world.memories = Some(folder);
+        }
         world.memory.set_now(beginning.now);
         for (key, kept) in &beginning.objects {
             world.memory.restore(key, kept.clone());
         }
         let mut state = world.state();
-        state.ledger = beginning.ledger.clone();
+        state.ledgers = Both(beginning.ledgers.clone());
+        state.vouched = beginning.vouched.clone();
         world.memory.unique_etags(state.dice.once_in(2));
         world.memory.versioned(state.dice.once_in(2));
         if state.dice.once_in(8) {
@@ -155,15 +122,18 @@ impl Runner {
         }
         state.faults = *state.dice.one_of(&[0, 0, 40, 15]);
         drop(state);
-        world
+        Arc::new(world)
     }
 
     /// Lets all actors do what they do.
     fn act(world: &Arc<World>, actors: usize) -> Result<u64, String> {
         let mut running: Vec<Option<Running>> = Vec::new();
         for index in 0..actors {
-            let tasks = tasks(world, index);
-            running.push(Some(Box::pin(Actor::new(world, index).run(tasks))));
+            // Most is about one item; the first actor writes there.
+            let beside = world.theme.two && index > 0 && world.state().dice.once_in(3);
+            let side = if beside { Side::Source } else { Side::Target };
+            let tasks = tasks(world, index, side);
+            running.push(Some(Box::pin(Actor::new(world, index, side).run(tasks))));
         }
         schedule(world, running)
     }
@@ -174,45 +144,93 @@ impl Runner {
         deliver(world);
         world.state().faults = 0;
         world.memory.set_now(world.memory.now() + 60);
-        let fresh_one = Actor::new(world, fresh);
-        let content = match world.item.is_file() {
+        let sides = if world.theme.two {
+            &[Side::Target, Side::Source][..]
+        } else {
+            &[Side::Target]
+        };
+        for side in sides {
+            Self::end_of(world, fresh, *side)?;
+        }
+        let state = &world.state();
+        if world.theme.attacked {
+            return Ok(());
+        }
+        state.ledgers[Side::Target].check_promoted(&state.ledgers[Side::Source])?;
+        state.ledgers[Side::Source].check_promoted(&state.ledgers[Side::Target])
+    }
+
+    fn end_of(world: &Arc<World>, fresh: usize, side: Side) -> Verdict {
+        let fresh_one = Actor::new(world, fresh, side);
+        let content = match world.is_file() {
             true => Truth::Bytes(b"fresh".to_vec()),
             false => Truth::Variables([("FRESH".to_owned(), "1".to_owned())].into()),
         };
+        let attacked = world.theme.attacked;
         let last = async move {
-            fresh_one.write("fresh".to_owned(), Wanted::Upload(content), None).await;
+            let wanted = Wanted::Upload(content);
+            fresh_one.write_as("fresh".to_owned(), wanted, None, true).await;
+            if attacked {
+                return fresh_one.believe().await;
+            }
             fresh_one.read_current().await;
             fresh_one.history().await;
             fresh_one.legacy_read().await;
         };
         schedule(world, vec![Some(Box::pin(last))])?;
-        let ledger = &world.state().ledger;
+        if attacked {
+            // Whoever may put anything anywhere can keep others from writing.
+            return Ok(());
+        }
+        let ledger = &world.state().ledgers[side];
         let newest = ledger.versions.last().and_then(|last| last.record.message.as_deref());
         ensure(newest == Some("fresh"), || "nobody can write any more".to_owned())?;
-        ledger.check_bucket(world)
+        ledger.check_bucket(&world.memory)
     }
 }
 
 impl Beginning {
-    fn new(kind: Kind, start: Start) -> Self {
-        let world = new_world(kind, Dice::new(0), 1);
+    fn new(theme: Theme) -> Self {
+        let world = Arc::new(World::new(theme, Dice::new(0), 2));
+        Self::begin(&world, Side::Target, theme.start);
+        if theme.two {
+            // What is promoted must be there.
+            let start = if theme.start == Start::Nothing {
+                Start::OursTwice
+            } else {
+                theme.start
+            };
+            Self::begin(&world, Side::Source, start);
+        }
+        let (objects, now) = (world.memory.snapshot(), world.memory.now());
+        let state = world.state();
+        let (ledgers, vouched) = (state.ledgers.0.clone(), state.vouched.clone());
+        Self {
+            objects,
+            ledgers,
+            vouched,
+            now,
+        }
+    }
+
+    fn begin(world: &Arc<World>, side: Side, start: Start) {
         let legacy = |id: &str| {
-            let bytes = match kind {
+            let bytes = match world.theme.kind {
                 Kind::Environment => legacy_document(&[("L", id)]),
                 Kind::SmallFile => id.as_bytes().to_vec(),
                 Kind::LargeFile => large(id.as_bytes()[1]),
             };
             world.memory.set_now(world.memory.now() + 1);
-            let key = crate::actors::legacy_key(&world, 0, &bytes);
+            let key = legacy_key(world, side, 0, &bytes);
             world.memory.put_raw(&key, &bytes, None);
-            world.state().ledger.legacy_wrote(&world.item, &key, &bytes);
+            world.state().ledgers[side].legacy_wrote(&key, &bytes);
         };
         let ours = |id: &str| {
             world.memory.set_now(world.memory.now() + 1);
-            let content = crate::actors::one_content(&world, 0);
-            let (actor, id) = (Actor::new(&world, 0), id.to_owned());
-            let write = async move { actor.write(id, Wanted::Upload(content), None).await };
-            schedule(&world, vec![Some(Box::pin(write))]).unwrap();
+            let content = one_content(world, side as u64);
+            let (actor, id) = (Actor::new(world, 0, side), id.to_owned());
+            let write = async move { actor.write_as(id, Wanted::Upload(content), None, true).await };
+            schedule(world, vec![Some(Box::pin(write))]).unwrap();
         };
         let (first, second): (Option<Write<'_>>, Option<Write<'_>>) = match start {
             Start::Nothing => (None, None),
@@ -220,34 +238,61 @@ impl Beginning {
             Start::LegacyTwice => (Some(&legacy), Some(&legacy)),
             Start::InMigration => (Some(&legacy), Some(&ours)),
         };
-        first.into_iter().for_each(|write| write("b1"));
-        second.into_iter().for_each(|write| write("b2"));
-        let (objects, now) = (world.memory.snapshot(), world.memory.now());
-        let ledger = world.state().ledger.clone();
-        Self { objects, ledger, now }
+        let (one, other) = if side == Side::Source {
+            ("s1", "s2")
+        } else {
+            ("b1", "b2")
+        };
+        first.into_iter().for_each(|write| write(one));
+        second.into_iter().for_each(|write| write(other));
     }
 }
 
-fn new_world(kind: Kind, dice: Dice, actors: usize) -> Arc<World> {
-    let service = "api".parse().unwrap();
-    let item = match kind {
-        Kind::Environment => Item::environment(service),
-        Kind::SmallFile | Kind::LargeFile => Item::file(service, "tls.pem".parse().unwrap()),
+/// What an actor does: most write ours or read ours. Where there is an attacker, it is the last one.
+fn tasks(world: &World, index: usize, side: Side) -> Vec<Task> {
+    let theme = world.theme;
+    let mut state = world.state();
+    let is_attacker = theme.attacked && index == state.operations.len() - 2;
+    let dice = &mut state.dice;
+    let count = match is_attacker {
+        true if theme.remembering => 4 + dice.below(4),
+        true => 1 + dice.below(4),
+        // Whoever remembers something must come back.
+        false if theme.remembering => 3 + dice.below(3),
+        false => 1 + dice.below(2).min(dice.below(3)),
     };
-    // One more, who comes in the end.
-    Arc::new(World::new(item, kind == Kind::LargeFile, dice, actors + 1))
-}
-
-/// What an actor does: most write ours or read ours.
-fn tasks(world: &World, index: usize) -> Vec<Task> {
-    let dice = &mut world.state().dice;
-    let count = 1 + dice.below(2).min(dice.below(3));
     let task = |round: u64| {
         let id = format!("a{index}.{round}");
+        if is_attacker {
+            return if dice.once_in(5) {
+                Task::WriteUnsigned(id)
+            } else {
+                Task::Attack
+            };
+        }
+        if theme.remembering && !dice.once_in(3) {
+            return Task::Read;
+        }
+        if theme.signed && dice.once_in(8) {
+            return Task::ReSign;
+        }
+        if theme.two && side == Side::Target && dice.once_in(4) {
+            return Task::Promote(id);
+        }
+        if theme.migrating && dice.once_in(2) {
+            return match dice.below(6) {
+                0 | 1 => Task::Apply,
+                2 | 3 => Task::Finish,
+                _ => Task::LegacyWrite(id),
+            };
+        }
         match dice.below(20) {
             0..9 => Task::Write(id),
             9..13 => Task::Read,
             13 => Task::History,
+            // They trust what they find where nobody demands signatures; see `Theme::attacked`.
+            14 | 15 if theme.attacked => Task::Read,
+            18 if theme.attacked => Task::Read,
             14 | 15 => Task::Prune,
             16 | 17 => Task::LegacyWrite(id),
             18 => Task::LegacyRead,
@@ -313,27 +358,34 @@ fn deliver(world: &Arc<World>) {
     }
 }
 
-fn tally(world: &World) -> Tally {
-    let ledger = &world.state().ledger;
-    let versions = || ledger.versions.iter();
+fn tally(world: &World, killed: u64) -> Tally {
+    let state = world.state();
+    let mut tally = state.counts.clone();
     let is_adopted = |version: &&crate::ledger::Version| version.record.message.is_none();
-    Tally {
-        requests: ledger.step,
-        committed: ledger.current(),
-        refused: ledger.intents.values().filter(|intent| intent.refused).count() as u64,
-        killed: 0,
-        by_legacy: ledger.legacy.len() as u64,
-        adopted: versions().filter(is_adopted).count() as u64,
-        pruned: versions().filter(|version| version.pruned).count() as u64,
+    for ledger in &state.ledgers.0 {
+        let versions = || ledger.versions.iter();
+        tally.committed += ledger.current();
+        tally.refused += ledger.intents.values().filter(|intent| intent.refused).count() as u64;
+        tally.by_legacy += ledger.legacy.len() as u64;
+        tally.adopted += versions().filter(is_adopted).count() as u64;
+        tally.pruned += versions().filter(|version| version.pruned).count() as u64;
     }
+    tally += Tally {
+        requests: state.step(),
+        killed,
+        signed: world.theme.signed.into(),
+        attacked: world.theme.attacked.into(),
+        ..Tally::default()
+    };
+    tally
 }
 
 /// All that happened, in words.
 fn trace(world: &World, about: &str) -> String {
     let lines = world.state().take_trace();
-    let prefix = format!("services/{}/", world.item.service());
+    let shorter = |text: &str| text.replace("services/api/", "").replace("services/stage/", "stage/");
     let lines = lines.iter().map(|line| {
-        let (subject, how) = (line.subject.replace(&prefix, ""), line.how.replace(&prefix, ""));
+        let (subject, how) = (shorter(&line.subject), shorter(&line.how));
         format!("  {}: {} {subject}: {how}\n", line.actor, line.what)
     });
     format!("  {about}\n{}", lines.collect::<String>())

@@ -1,6 +1,7 @@
-//! Ways to break a store's word: each must be noticed, or the simulator sees nothing.
+//! Ways to break a store's word, or to leave out what a program of ours does: each must be noticed, or the simulator sees
+//! nothing.
 
-/// What the store does wrong.
+/// What is done wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sabotage {
     /// `If-Match` of heads is not looked at: two writers with one base both win.
@@ -21,4 +22,14 @@ pub(crate) enum Sabotage {
     ListingsEndEarly,
     /// A log entry is put for another number than it is about: a number means two versions.
     LogEntriesAreShifted,
+    /// Listings of who ends a migration leave out their last key: a late write of 0.3.4 is passed over in silence.
+    LateWritesAreHidden,
+    /// Who promotes is answered the source's head as it was one commit ago.
+    PromotesAreStale,
+    /// Readers do not look who signed what they read.
+    SignaturesAreNotVerified,
+    /// Writers accept what nobody signed, and nobody was shown it.
+    UnsignedIsAcceptedUnasked,
+    /// Readers with a state file do not compare what they read with it.
+    StateIsIgnored,
 }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use microsecrets::name::Nonce;
+use microsecrets::record::Head;
 use microsecrets::secret::SecretBytes;
-use microsecrets::store::memory::MemoryClient;
+use microsecrets::store::memory::{Kept, MemoryClient};
 use microsecrets::store::{
     Condition, ContentType, Delete, Deleted, Encryption, ErrorKind, Get, HeldVersion, List, Object, Operation, Page,
     Payload, Put, Source, Store, StoreError, Stored, Which,
 };
 
+use crate::ledger::Verdict;
 use crate::sabotage::Sabotage;
-use crate::world::{State, World, at_once};
+use crate::world::{Side, State, World, at_once};
 
 /// How often a request is tried when it fails for a reason that may pass, as the client of S3 does.
 const ATTEMPTS: usize = 3;
@@ -237,19 +239,25 @@ impl Client {
 
     /// What a request does, in one step, and seen by the ledger.
     fn effect(&self, state: &mut State, request: &Request) -> Result<Answer, StoreError> {
-        state.ledger.step += 1;
+        state.tick();
         match request {
             Request::Get(get) => self.get_now(state, get).map(|object| Answer::Object(Box::new(object))),
             Request::List(list) => {
                 let mut page = at_once(self.memory.list(list.clone()))?;
-                if state.sabotage == Some(Sabotage::ListingsEndEarly) && list.limit.is_none() {
+                let hides = match state.sabotage {
+                    Some(Sabotage::ListingsEndEarly) => list.limit.is_none(),
+                    Some(Sabotage::LateWritesAreHidden) => state.operations[self.actor].finishes,
+                    _ => false,
+                };
+                if hides {
                     page.entries.pop();
                 }
                 Ok(Answer::Page(page))
             }
             Request::LegacyPut(key, bytes) => {
                 self.world.memory.put_raw(key, bytes, None);
-                state.ledger.legacy_wrote(&self.world.item, key, bytes);
+                let side = self.world.side_of(key);
+                state.ledgers[side].legacy_wrote(key, bytes);
                 Ok(Answer::Nothing)
             }
             Request::Put(sent) => self.put_now(state, sent).map(Answer::Stored),
@@ -258,7 +266,12 @@ impl Client {
     }
 
     fn get_now(&self, state: &State, get: &Get) -> Result<Object, StoreError> {
-        let stale = state.sabotage == Some(Sabotage::HeadsAreStale) && self.world.stale.object(&get.key).is_some();
+        let stale = match state.sabotage {
+            Some(Sabotage::HeadsAreStale) => true,
+            Some(Sabotage::PromotesAreStale) => state.operations[self.actor].promotes,
+            _ => false,
+        };
+        let stale = stale && self.world.stale.object(&get.key).is_some();
         let memory = if stale { &self.stale } else { &self.memory };
         at_once(memory.get(get.clone()))
     }
@@ -266,7 +279,8 @@ impl Client {
     fn put_now(&self, state: &mut State, sent: &Sent) -> Result<Stored, StoreError> {
         let (world, mut put) = (&self.world, sent.to_put());
         let before = world.memory.object(&sent.key);
-        let is_head = sent.key == world.item.head_key();
+        let side = world.side_of(&sent.key);
+        let is_head = sent.key == world.items[side].head_key();
         let unconditional = match (state.sabotage, &sent.condition) {
             (Some(Sabotage::HeadsIgnoreIfMatch), Condition::Is(_)) => is_head,
             (Some(Sabotage::FirstHeadsIgnoreIfNoneMatch), Condition::Absent) => is_head,
@@ -275,8 +289,8 @@ impl Client {
         match state.sabotage {
             Some(Sabotage::MarksAreNotKept) => put.mark = None,
             Some(Sabotage::LogEntriesAreShifted) => {
-                if let Some(next) = world.item.number_at(&sent.key).and_then(|number| number.next()) {
-                    put.key = world.item.log_key(next);
+                if let Some(next) = world.items[side].number_at(&sent.key).and_then(|number| number.next()) {
+                    put.key = world.items[side].log_key(next);
                 }
             }
             _ => {}
@@ -294,14 +308,33 @@ impl Client {
         if let Some(kept) = before.as_ref().filter(|_| is_head) {
             world.stale.restore(&key, kept.clone());
         }
-        let verdict = state.ledger.wrote(world, &key, sent, before.is_some());
-        state.record(verdict);
+        if world.theme.signed && is_head {
+            let verdict = self.vouch(state, side, sent, before.as_ref());
+            state.record(verdict);
+        }
+        if !world.theme.attacked {
+            let verdict = state.ledgers[side].wrote(&world.memory, self.actor, &key, sent, before.is_some());
+            state.record(verdict);
+        }
         Ok(stored)
+    }
+
+    /// Lets the model of trust see a head that is put.
+    fn vouch(&self, state: &mut State, side: Side, sent: &Sent, before: Option<&Kept>) -> Verdict {
+        let (ledger, bytes) = (&state.ledgers[side], sent.bytes.expose());
+        let head = Head::parse(bytes).map_err(|error| error.to_string())?;
+        let truth = ledger.content(&self.world.memory, &head)?;
+        let message = head.record().message.as_ref();
+        let intent = message.and_then(|message| ledger.intents.get(message));
+        let operation = &state.operations[self.actor];
+        state.counts.signed_heads += u64::from(!operation.stranger);
+        state.vouched.put(side, (bytes, truth), before, operation, intent)
     }
 
     fn delete_now(&self, state: &mut State, delete: &Delete) -> Result<Deleted, StoreError> {
         let (world, mut delete) = (&self.world, delete.clone());
-        let prefix = world.item.versions_prefix();
+        let side = world.side_of(&delete.key);
+        let prefix = world.items[side].versions_prefix();
         if state.sabotage == Some(Sabotage::DeletesHitTheGreatest)
             && let Some(greatest) = world.memory.keys().into_iter().rfind(|key| key.starts_with(&prefix))
         {
@@ -310,9 +343,10 @@ impl Client {
         let before = world.memory.object(&delete.key);
         let key = delete.key.clone();
         let deleted = at_once(self.memory.delete(delete))?;
-        if let Some(before) = before.filter(|_| world.memory.object(&key).is_none()) {
+        let gone = before.filter(|_| world.memory.object(&key).is_none());
+        if let Some(before) = gone.filter(|_| !world.theme.attacked) {
             let policy = state.operations[self.actor].policy.as_ref();
-            let verdict = state.ledger.removed(&world.item, &key, before.mark, policy);
+            let verdict = state.ledgers[side].removed(&key, before.mark, policy);
             state.record(verdict);
         }
         Ok(deleted)

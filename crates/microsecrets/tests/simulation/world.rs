@@ -1,5 +1,7 @@
-//! What the actors of a run share: the store, the scheduler's book of who waits for what, and the ledger.
+//! What the actors of a run share: the store, the scheduler's book of who waits for what, and the ledgers.
 
+use std::ops::{Index, IndexMut};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -12,23 +14,68 @@ use crate::dice::Dice;
 use crate::ledger::{Ledger, Verdict};
 use crate::sabotage::Sabotage;
 use crate::store::Request;
+use crate::tally::Tally;
+use crate::theme::{Kind, Theme};
+use crate::vouched::{Shown, Vouched};
 
 /// No operation needs more requests than this, whatever the others do. (Edits start again when others commit first.)
 const MOST_REQUESTS: usize = 400;
 
+/// Which of the two items that there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// The one that most is about.
+    Target,
+    /// Another service's, whose versions are promoted.
+    Source,
+}
+
+impl Side {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Target => Self::Source,
+            Self::Source => Self::Target,
+        }
+    }
+}
+
+/// A thing for each item.
+pub(crate) struct Both<T>(pub(crate) [T; 2]);
+
+impl<T> Index<Side> for Both<T> {
+    type Output = T;
+
+    fn index(&self, side: Side) -> &T {
+        &self.0[side as usize]
+    }
+}
+
+impl<T> IndexMut<Side> for Both<T> {
+    fn index_mut(&mut self, side: Side) -> &mut T {
+        &mut self.0[side as usize]
+    }
+}
+
 pub(crate) struct World {
     pub(crate) memory: Memory,
-    /// The head before the current one, for a sabotage.
+    /// The heads before the current ones, for a sabotage.
     pub(crate) stale: Memory,
-    pub(crate) item: Item,
-    /// Whether its files are larger than a head can carry.
-    pub(crate) large: bool,
+    pub(crate) items: Both<Item>,
+    pub(crate) theme: Theme,
+    /// Where readers keep what they remember.
+    pub(crate) memories: Option<PathBuf>,
     state: Mutex<State>,
 }
 
 pub(crate) struct State {
     pub(crate) dice: Dice,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledgers: Both<Ledger>,
+    /// What holders of a key signed, of both items.
+    pub(crate) vouched: Vouched,
+    /// What is counted while it happens.
+    pub(crate) counts: Tally,
+    /// Whether somebody has begun to sign with the new key.
+    pub(crate) rotated: bool,
     pub(crate) sabotage: Option<Sabotage>,
     /// One request in so many has a fault; none with 0.
     pub(crate) faults: u64,
@@ -52,6 +99,14 @@ pub(crate) struct Operation {
     pub(crate) faults: usize,
     /// What a prune has promised to keep.
     pub(crate) policy: Option<PrunePolicy>,
+    /// Whether it writes without a key, as somebody who holds none.
+    pub(crate) stranger: bool,
+    /// What it was shown that nobody signed, and accepts as a base.
+    pub(crate) shown: Option<Shown>,
+    /// Whether it ends a migration.
+    pub(crate) finishes: bool,
+    /// Whether it reads what it will promote.
+    pub(crate) promotes: bool,
 }
 
 /// One that waits for its turn.
@@ -70,15 +125,27 @@ pub(crate) struct Line {
 }
 
 impl World {
-    pub(crate) fn new(item: Item, large: bool, dice: Dice, actors: usize) -> Self {
+    pub(crate) fn new(theme: Theme, dice: Dice, actors: usize) -> Self {
+        let items = Both(["api", "stage"].map(|service| {
+            let service = service.parse().unwrap();
+            match theme.kind {
+                Kind::Environment => Item::environment(service),
+                Kind::SmallFile | Kind::LargeFile => Item::file(service, "tls.pem".parse().unwrap()),
+            }
+        }));
+        let ledgers = Both(items.0.clone().map(Ledger::new));
         Self {
             memory: Memory::new("simulated"),
             stale: Memory::new("simulated"),
-            item,
-            large,
+            items,
+            theme,
+            memories: None,
             state: Mutex::new(State {
                 dice,
-                ledger: Ledger::default(),
+                ledgers,
+                vouched: Vouched::default(),
+                counts: Tally::default(),
+                rotated: false,
                 sabotage: None,
                 faults: 0,
                 operations: (0..actors).map(|_| Operation::default()).collect(),
@@ -90,6 +157,23 @@ impl World {
                 trace: Vec::new(),
                 failure: None,
             }),
+        }
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.theme.kind != Kind::Environment
+    }
+
+    /// Whether its files are larger than a head can carry.
+    pub(crate) fn large(&self) -> bool {
+        self.theme.kind == Kind::LargeFile
+    }
+
+    /// Whose object a key is.
+    pub(crate) fn side_of(&self, key: &str) -> Side {
+        match key.starts_with("services/stage/") {
+            true => Side::Source,
+            false => Side::Target,
         }
     }
 
@@ -110,21 +194,51 @@ impl World {
         let mut state = self.state();
         state.operations[actor] = Operation::default();
         state.note(actor, what, subject, "begins");
-        state.ledger.step
+        state.step()
     }
 
     /// Whoever ends an operation lets the ledger judge what came of it.
-    pub(crate) fn judge(&self, actor: usize, judge: impl FnOnce(&mut Ledger, &Operation) -> Verdict) {
+    pub(crate) fn judge(&self, actor: usize, side: Side, judge: impl FnOnce(&mut Ledger, &Operation) -> Verdict) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let verdict = judge(&mut state.ledger, &state.operations[actor]);
-        let how = verdict.as_ref().err().map_or("ends", |_| "ends WRONGLY");
-        state.note(actor, "operation", String::new(), how);
+        let verdict = judge(&mut state.ledgers[side], &state.operations[actor]);
+        state.judged(actor, verdict);
+    }
+
+    /// What must hold while an operation goes on.
+    pub(crate) fn check_trust(&self, check: impl FnOnce(&Vouched, &mut Tally) -> Verdict) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let verdict = check(&state.vouched, &mut state.counts);
         state.record(verdict);
+    }
+
+    /// The same by what was signed, and by whom.
+    pub(crate) fn judge_trust(&self, actor: usize, judge: impl FnOnce(&Vouched, &mut Tally) -> Verdict) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let verdict = judge(&state.vouched, &mut state.counts);
+        state.judged(actor, verdict);
     }
 }
 
 impl State {
+    /// How many effects there were.
+    pub(crate) fn step(&self) -> u64 {
+        self.ledgers[Side::Target].step
+    }
+
+    /// One more effect.
+    pub(crate) fn tick(&mut self) {
+        self.ledgers.0.iter_mut().for_each(|ledger| ledger.step += 1);
+    }
+
+    fn judged(&mut self, actor: usize, verdict: Verdict) {
+        let how = verdict.as_ref().err().map_or("ends", |_| "ends WRONGLY");
+        self.note(actor, "operation", String::new(), how);
+        self.record(verdict);
+    }
+
     pub(crate) fn note(&mut self, actor: usize, what: &'static str, subject: String, how: impl Into<String>) {
         let how = how.into();
         self.trace.push(Line {
