@@ -395,11 +395,16 @@ impl<'a> Setup<'a> {
                 let arn = self.cloud.create_key(&wish.service, *purpose, &policy).await?;
                 *done.made(*purpose) = Some(arn);
             }
-            (Step::CreateAlias(purpose, alias, named), Some(_)) => {
+            (Step::CreateAlias(purpose, alias, named), Some(wish)) => {
                 let arn = named.clone().or_else(|| done.made(*purpose).clone());
                 let Some(arn) = arn else { return Ok(()) };
                 if !self.cloud.create_alias(alias, &arn).await? {
-                    done.unused.push(arn);
+                    // Somebody else was first. They may have found this very key, which had no name yet, and named it.
+                    if self.arn(wish, *purpose).await?.as_ref() != Some(&arn) {
+                        done.unused.push(arn);
+                    }
+                    // The key that has the name now knows only those whom they named.
+                    self.put_key_policy(wish, *purpose).await?;
                 }
             }
             (Step::Rotate(purpose), Some(wish)) => {
@@ -407,16 +412,20 @@ impl<'a> Setup<'a> {
                     self.cloud.rotate(&arn).await?;
                 }
             }
-            (Step::PutKeyPolicy(purpose), Some(wish)) => {
-                if let Some(arn) = self.arn(wish, *purpose).await? {
-                    let existing = self.cloud.key_policy(&arn).await?;
-                    let policy = self.policy_of(wish, *purpose, Some(&existing))?;
-                    self.cloud.put_key_policy(&arn, &policy).await?;
-                }
-            }
+            (Step::PutKeyPolicy(purpose), Some(wish)) => self.put_key_policy(wish, *purpose).await?,
             (_, None) => {}
         }
         Ok(())
+    }
+
+    /// Puts those who may use it into the policy of the key that has the service's alias.
+    async fn put_key_policy(&self, wish: &ServiceWish, purpose: KeyPurpose) -> Result<(), SetupFailure> {
+        let Some(arn) = self.arn(wish, purpose).await? else {
+            return Ok(());
+        };
+        let existing = self.cloud.key_policy(&arn).await?;
+        let policy = self.policy_of(wish, purpose, Some(&existing))?;
+        Ok(self.cloud.put_key_policy(&arn, &policy).await?)
     }
 }
 

@@ -2,6 +2,8 @@
 //! services working.
 #![allow(clippy::unwrap_used, reason = "a test ends where its expectation does")]
 
+mod schedules;
+
 use std::time::Duration;
 
 use microsecrets::aws::{AccessKey, Aws, AwsSettings};
@@ -15,6 +17,7 @@ use strict_fake::{Failure, Fault, Principal, StrictFake, test_tls};
 const BUCKET: &str = "example-microsecrets";
 const ACCOUNT: &str = "111122223333";
 const READER: &str = "arn:aws:iam::111122223333:role/api";
+const OTHER: &str = "arn:aws:iam::111122223333:role/other";
 const WRITER: &str = "arn:aws:iam::111122223333:role/deploy";
 
 /// What every set-up asks, and changes, at the most.
@@ -38,6 +41,10 @@ impl World {
 
     /// The account, over a connection that tries each request so many times.
     async fn cloud(&self, attempts: u32) -> Cloud {
+        self.cloud_of(&self.admin, attempts).await
+    }
+
+    async fn cloud_of(&self, admin: &Principal, attempts: u32) -> Cloud {
         let mut retry = RetryPolicy::with_timeout(Duration::from_secs(30));
         (retry.base, retry.cap) = (Duration::from_millis(1), Duration::from_millis(4));
         retry.attempts = attempts;
@@ -47,15 +54,19 @@ impl World {
         settings.retry = retry;
         settings.ca_bundle = Some(self.ca.path().to_owned());
         settings.access_key = Some(AccessKey {
-            id: self.admin.access_key.clone(),
-            secret: SecretString::new(self.admin.secret_key.clone()),
+            id: admin.access_key.clone(),
+            secret: SecretString::new(admin.secret_key.clone()),
             session_token: None,
         });
         Cloud::new(Aws::open(settings).await.unwrap())
     }
 
     async fn set_up(&self, wish: &Wish, attempts: u32) -> Result<(Plan, Done), SetupFailure> {
-        let cloud = self.cloud(attempts).await;
+        self.set_up_as(&self.admin, wish, attempts).await
+    }
+
+    async fn set_up_as(&self, admin: &Principal, wish: &Wish, attempts: u32) -> Result<(Plan, Done), SetupFailure> {
+        let cloud = self.cloud_of(admin, attempts).await;
         let caller = cloud.caller().await?;
         let setup = Setup::new(&cloud, &caller, wish)?;
         let plan = setup.plan().await?;
@@ -91,9 +102,13 @@ impl World {
 }
 
 fn wish(service: &str) -> Wish {
+    wish_of(service, READER)
+}
+
+fn wish_of(service: &str, reader: &str) -> Wish {
     let mut wish = Wish::bucket(BUCKET.parse().unwrap());
     let mut of_service = ServiceWish::new(service.parse().unwrap());
-    of_service.readers = vec![READER.parse().unwrap()];
+    of_service.readers = vec![reader.parse().unwrap()];
     of_service.writers = vec![WRITER.parse().unwrap()];
     of_service.signing = true;
     wish.service = Some(of_service);
@@ -187,14 +202,18 @@ fn two_at_once_for_one_service_use_one_key() {
         world.set_up(&Wish::bucket(BUCKET.parse().unwrap()), 4).await.unwrap();
         let cloud = world.cloud(4).await;
         let caller = cloud.caller().await.unwrap();
-        let wish = wish("api");
-        let setup = Setup::new(&cloud, &caller, &wish).unwrap();
+        let mine = wish_of("api", OTHER);
+        let setup = Setup::new(&cloud, &caller, &mine).unwrap();
         let plan = setup.plan().await.unwrap();
-        let (_, first) = world.set_up(&wish, 4).await.unwrap();
+        let (_, first) = world.set_up(&wish("api"), 4).await.unwrap();
         let second = setup.carry_out(&plan, |_| {}).await.unwrap();
         assert_eq!((&second.key, &second.signing_key), (&first.key, &first.signing_key));
         assert_eq!(second.unused.len(), 2);
         assert!(!second.unused.contains(first.key.as_ref().unwrap()));
+        // And both may use it.
+        for key in &world.state("api").await[6..8] {
+            assert!(key.contains(READER) && key.contains(OTHER), "{key}");
+        }
     });
 }
 
@@ -218,8 +237,7 @@ fn only_what_is_wrong_is_put_right() {
         }));
         cloud.put_bucket_policy(BUCKET, ACCOUNT, &broken).await.unwrap();
         let mut more = wish("api");
-        let other: Vec<_> = vec!["arn:aws:iam::111122223333:role/other".parse().unwrap()];
-        more.service.as_mut().unwrap().readers.clone_from(&other);
+        more.service.as_mut().unwrap().readers = vec![OTHER.parse().unwrap()];
         let (plan, _) = world.set_up(&more, 4).await.unwrap();
         let told: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(
