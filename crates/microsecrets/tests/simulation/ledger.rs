@@ -465,7 +465,12 @@ impl Ledger {
                     .iter()
                     .any(|note| matches!(note, Note::RacedBy { key: told } if told == key))
             };
-            ensure(!passed_over || own.as_ref() == Some(key) || told(), || {
+            // Somebody else has made it a version, and its bytes were pruned before this one looked: it is in the history.
+            let pruned = || {
+                let mut versions = self.versions.iter();
+                versions.any(|version| version.pruned && self.item.version_key(&version.record.name) == *key)
+            };
+            ensure(!passed_over || own.as_ref() == Some(key) || told() || pruned(), || {
                 format!("number {number} passed over {key} in silence")
             })?;
         }
