@@ -17,9 +17,19 @@ async fn get(bucket: &str, key: &str) -> Result<(), Box<dyn Error>> {
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
-    let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
-    let object = Client::from_conf(config).get_object().bucket(bucket).key(key).send().await?;
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .load()
+        .await;
+    let config = aws_sdk_s3::config::Builder::from(&config)
+        .force_path_style(true)
+        .build();
+    let object = Client::from_conf(config)
+        .get_object()
+        .bucket(bucket)
+        .key(key)
+        .send()
+        .await?;
     let bytes = object.body.collect().await?.into_bytes();
     Ok(std::io::stdout().write_all(&bytes)?)
 }

@@ -39,9 +39,12 @@ impl Place {
 
     /// The same as somebody.
     pub fn microsecrets_as(&self, who: &Principal, arguments: &[&str]) -> Run {
-        self.machine
-            .api(arguments)
-            .env("AWS_ACCESS_KEY_ID", &who.access_key)
+        self.equip(self.machine.api(arguments), who)
+    }
+
+    /// A program with the credentials of somebody, and the way to the fake.
+    pub fn equip(&self, run: Run, who: &Principal) -> Run {
+        run.env("AWS_ACCESS_KEY_ID", &who.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &who.secret_key)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("MICROSECRETS_BUCKET", BUCKET)

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod canary;
+pub mod peak;
 pub mod redact;
 pub mod seed;
 pub mod terminal;

@@ -6,31 +6,16 @@ use std::fs::{self, File};
 use std::io::Write as _;
 
 use crate::Place;
-use crate::common::Run;
+use crate::common::{self, Run};
 
 const MIB: usize = 1 << 20;
 
-/// The most memory that a program had at once, in MiB.
+/// The most memory that a program had at once that succeeds, in MiB.
 #[track_caller]
 fn peak(run: Run) -> u64 {
-    let mut child = run.spawn();
-    // A full pipe would stop it.
-    let mut stdout = child.stdout.take().unwrap();
-    let drain = std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()).unwrap());
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    // The kernel keeps the peak, so it is enough to look now and then; when the program has ended, it is gone.
-    while child.try_wait().unwrap().is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        peak = kib.unwrap_or(peak);
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    drain.join().unwrap();
-    let output = child.wait_with_output().unwrap();
+    let (peak, output) = common::peak::peak(run);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    peak / 1024
+    peak
 }
 
 /// Far more than is allowed, and no two MiB alike.

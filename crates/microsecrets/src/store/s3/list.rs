@@ -5,6 +5,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 
+use super::whole::Whole;
 use super::{Clock, S3Store, timestamp};
 use crate::aws::{Asked, from_sdk};
 use crate::store::{Entry, List, Operation, Page, StoreError};
@@ -19,7 +20,7 @@ impl S3Store {
     }
 
     async fn page(&self, asked: &Asked, client: &Client, request: &List) -> Result<Page, StoreError> {
-        let clock = Clock::default();
+        let (clock, whole) = (Clock::default(), Whole::list("ListBucketResult"));
         let output = client
             .list_objects_v2()
             .bucket(&self.bucket)
@@ -33,9 +34,11 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .customize()
             .interceptor(clock.clone())
+            .interceptor(whole.clone())
             .send()
             .await
             .map_err(|error| from_sdk(asked, error))?;
+        whole.check(asked)?;
         checked(asked, request, output, clock.read(asked)?)
     }
 }

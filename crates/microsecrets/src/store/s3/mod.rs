@@ -13,6 +13,7 @@ mod list;
 mod multipart;
 mod put;
 mod versions;
+mod whole;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};

@@ -1,6 +1,7 @@
 //! ListObjectVersions, for one key: what a bucket with versioning still holds of it.
 
 use super::S3Store;
+use super::whole::Whole;
 use crate::aws::{Asked, from_sdk};
 use crate::store::{HeldVersion, Operation, StoreError};
 
@@ -37,6 +38,7 @@ impl S3Store {
         markers: &Markers,
         held: &mut Vec<HeldVersion>,
     ) -> Result<Option<Markers>, StoreError> {
+        let whole = &Whole::list("ListVersionsResult");
         let request = |client: aws_sdk_s3::Client| async move {
             client
                 .list_object_versions()
@@ -45,11 +47,14 @@ impl S3Store {
                 .set_key_marker(markers.key.clone())
                 .set_version_id_marker(markers.version_id.clone())
                 .set_expected_bucket_owner(self.owner.clone())
+                .customize()
+                .interceptor(whole.clone())
                 .send()
                 .await
                 .map_err(|error| from_sdk(asked, error))
         };
         let page = self.read(asked, request).await?;
+        whole.check(asked)?;
         // Other keys may begin with this one. Keys of versions hold nothing that XML or URLs would have to escape.
         let versions = page.versions.unwrap_or_default().into_iter();
         let versions = versions.map(|version| (version.key, version.version_id, false));

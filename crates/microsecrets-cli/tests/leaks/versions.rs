@@ -1,18 +1,8 @@
 //! A random secret is in many versions; no command on versions shows it, but those that are asked to.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod common;
-
-use common::canary::Canary;
-use common::{Outcome, Run, TestEnvironment, terminal};
-
-/// Tells all that can be told.
-fn talkative(run: Run) -> Run {
-    run.env("RUST_LOG", "trace")
-        .env("RUST_BACKTRACE", "full")
-        .env("AWS_LOG_LEVEL", "trace")
-}
+use crate::common::canary::Canary;
+use crate::common::{Outcome, TestEnvironment, terminal};
+use crate::worlds::talkative;
 
 /// A service `api` in whose versions the secret is a value, a part of one, a name that must not be shown, and the bytes
 /// of a file.

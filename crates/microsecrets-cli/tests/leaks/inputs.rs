@@ -1,21 +1,10 @@
-//! A random secret goes in at every place; no output of any command, however it ends and however much it is asked to
-//! tell, has it in any encoding.
-
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod common;
+//! What is uploaded, most of it refused, with the secret at every place of it; and what becomes of it.
 
 use std::fs;
 
-use common::canary::{Canary, base64};
-use common::{Run, TestEnvironment};
-
-/// Tells all that can be told.
-fn talkative(run: Run) -> Run {
-    run.env("RUST_LOG", "trace")
-        .env("RUST_BACKTRACE", "full")
-        .env("AWS_LOG_LEVEL", "trace")
-}
+use crate::common::TestEnvironment;
+use crate::common::canary::{Canary, base64};
+use crate::worlds::talkative;
 
 #[test]
 fn the_forms_find_what_they_shall() {
@@ -33,6 +22,29 @@ fn the_forms_find_what_they_shall() {
         "YW55IGNhcm5hbCBwbGVhAABz",
         "whole groups of three only"
     );
+}
+
+/// Also when it has what quoting and encodings change in it.
+#[test]
+fn an_awkward_one_is_found_however_it_is_written() {
+    let canary = Canary::awkward();
+    let text = &canary.text;
+    let percent: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let middle: String = text.chars().skip(12).take(12).collect();
+    for form in [
+        text.clone(),
+        serde_json::json!(middle).to_string(),
+        format!("{middle:?}"),
+        format!("{:?}", text.as_bytes()),
+        middle.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        percent,
+        hex,
+        text.chars().rev().collect(),
+    ] {
+        assert!(canary.is_in(form.as_bytes()), "{form}");
+    }
+    assert!(!canary.is_in(Canary::awkward().text.as_bytes()));
 }
 
 /// Options of `upload`, and what it reads.
