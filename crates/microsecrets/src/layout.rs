@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Neither `head` nor `log` holds a segment `environment/...json` or `files/`: IAM's `*` crosses slashes, and 0.3.4 must
-//! never see them.
+//! never see them. (The log of a file that is labelled `files` does; it holds records only, and is written once as any.)
 
 use std::fmt;
 use std::str::FromStr;
