@@ -162,7 +162,7 @@ def by_versions(bench):
             commands = bench.ours(fake.endpoint)
             if bench.peers.python2 and not (bench.options.quick and versions > 1_000):
                 commands["microsecrets 0.3.4"] = bench.peers.microsecrets_0_3_4(environment)
-            few = min(bench.runs, 5) if versions > 1_000 else bench.runs
+            few = min(bench.runs, 3) if versions > 1_000 else bench.runs
             found[versions] = series(bench, commands, fake, few)
     return found
 
