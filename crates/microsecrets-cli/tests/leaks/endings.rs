@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use strict_fake::{Failure, Fault};
@@ -47,9 +47,13 @@ struct Held {
     _input: Option<std::io::PipeWriter>,
 }
 
-/// Any limit on the size of core files is lifted.
+/// Any limit on the size of core files is lifted, and no signal is ignored: whoever runs the tests in the background may
+/// have handed that down.
 fn with_core_files(run: Run) -> Run {
-    run.through("ulimit -c unlimited 2>/dev/null; exec \"$@\"")
+    run.through(
+        "ulimit -c unlimited 2>/dev/null; env --default-signal true 2>/dev/null && exec env --default-signal \"$@\"; \
+         exec \"$@\"",
+    )
 }
 
 /// Starts one that reads secrets from a pipe; it has read more than half of what a pipe holds when this returns.
@@ -108,7 +112,9 @@ fn held(world: &World) -> Vec<Held> {
 ///
 /// Rust's own handler of SEGV and BUS leaves only the second one, after a fault that was none, to the system.
 fn killed(world: &World, mut child: Child, signal: Signal) -> (ExitStatus, Vec<u8>) {
+    let begin = Instant::now();
     let status = loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{signal:?} does not end it");
         kill_process(Pid::from_child(&child), signal).unwrap();
         std::thread::sleep(Duration::from_millis(5));
         if let Some(status) = child.try_wait().unwrap() {
