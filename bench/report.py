@@ -37,8 +37,7 @@ them read 20 variables, but where another number is said.
 
 Times are medians in milliseconds, of the whole process until the command it starts (`/bin/true`) has ended; in brackets the
 middle half of the runs. Instructions are callgrind's, for `microsecrets` until `execve`. Bytes are those of the connection,
-TLS included. Memory is the peak of what is resident. A machine that does nothing else gives steadier times than figures of
-instructions would let hope; compare the rows, not the milliseconds of two machines."""
+TLS included. Memory is the peak of what is resident. Compare the rows, not the milliseconds of two machines."""
 
 
 def table(header, rows):
