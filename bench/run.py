@@ -79,7 +79,6 @@ def main_rows(bench):
                 commands = contenders(bench, relay, other, offline=milliseconds == 0)
                 if milliseconds == 0:
                     rows = counts(bench, commands, fake, replay, relay, other)
-                # Nobody needs many runs to see a second.
                 times = figures.in_turn(commands, bench.runs)
                 tables.append((milliseconds, times))
     return rows, tables
@@ -133,13 +132,11 @@ def settled(relays, before, expected):
 
 
 def size_of(bench, name, program):
-    """Bytes on disk of what must be installed, without the Python that runs it."""
-    folders = {"microsecrets 0.3.4": getattr(bench.peers, "legacy", None)}
+    """Bytes on disk of what must be installed, without the Python that runs it; `None` of what shares its folder."""
     if name in ("aws s3 cp to a pipe", "credstash getall"):
         return None
-    folder = folders.get(name)
-    if folder:
-        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if name == "microsecrets 0.3.4":
+        return sum(file.stat().st_size for file in bench.peers.legacy.rglob("*") if file.is_file())
     return pathlib.Path(peers_of.find(program)).stat().st_size
 
 

@@ -19,7 +19,7 @@ use microsecrets::secret::SecretString;
 use microsecrets::store::Mark;
 use microsecrets::store::memory::Memory;
 use microsecrets::trust::{Checks, RequiredEncryption};
-use strict_fake::{Attributes, Raw, Sse};
+use strict_fake::{Raw, Sse};
 
 const FEW: u32 = 10;
 const MANY: u32 = 10_000;
@@ -36,21 +36,11 @@ fn with_versions(count: u32) -> Place {
     runtime.block_on(commit(&memory, count, &place));
     for key in memory.keys() {
         let object = memory.object(&key).unwrap();
-        let mut attributes = Attributes {
-            sse: Sse::Kms {
-                key: place.key.clone(),
-                bucket_key: false,
-                dsse: false,
-            },
-            ..Attributes::default()
-        };
+        let mut raw = Raw::encrypted(Sse::kms(&place.key));
         if let Some(Mark::Ours(nonce)) = object.mark {
-            attributes.metadata.insert("microsecrets".to_owned(), nonce.to_string());
+            let metadata = &mut raw.attributes.metadata;
+            metadata.insert("microsecrets".to_owned(), nonce.to_string());
         }
-        let raw = Raw {
-            attributes,
-            ..Raw::default()
-        };
         place.fake.put_raw(BUCKET, &key, object.bytes.to_vec(), raw);
     }
     place

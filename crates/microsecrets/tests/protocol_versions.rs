@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use microsecrets::item::*;
 use microsecrets::name::VersionName;
-use microsecrets::record::{ChangeKind, Record, SignedRecord};
+use microsecrets::record::{Record, SignedRecord};
 use microsecrets::secret::SecretString;
 use microsecrets::store::memory::{Fault, When};
 use microsecrets::trust::Distrust;
@@ -268,22 +268,11 @@ fn edits(world: &World, wanted: &[(&str, Option<&str>)]) -> Edits {
     Edits::new(world.item.clone(), wanted.iter().map(owned).collect())
 }
 
-async fn apply(process: &Process, mut edits: Edits) -> Result<Outcome, ItemError> {
-    let decide = |base: &Base<'_>| match edits.apply(base)? {
-        Applied::Variables(variables) => {
-            let change = Change::new(ChangeKind::Set, Content::Environment(variables));
-            Ok(Decision::Commit(change))
-        }
-        _ => Ok(Decision::Keep),
-    };
-    process.writer().write(OnConflict::Reapply, decide).await
-}
-
 #[tokio::test]
 async fn a_change_is_applied_again_to_what_somebody_else_left() {
     let world = World::with_values(&["1"]).await;
     let (ann, bob) = (world.process(), world.process());
-    let work = apply(&ann, edits(&world, &[("B", Some("ann")), ("A", None)]));
+    let work = ann.apply(edits(&world, &[("B", Some("ann")), ("A", None)]));
     let (outcome, _) = world
         .before_commit(&ann, work, async { bob.set("C", "bob").await.unwrap() })
         .await;
@@ -295,7 +284,7 @@ async fn a_change_is_applied_again_to_what_somebody_else_left() {
 async fn the_same_variable_with_two_values_is_a_clash() {
     let world = World::with_values(&["1"]).await;
     let (ann, bob) = (world.process(), world.process());
-    let work = apply(&ann, edits(&world, &[("A", Some("ann"))]));
+    let work = ann.apply(edits(&world, &[("A", Some("ann"))]));
     let (outcome, _) = world
         .before_commit(&ann, work, async { bob.set("A", "bob").await.unwrap() })
         .await;
@@ -310,7 +299,7 @@ async fn the_same_variable_with_two_values_is_a_clash() {
 async fn the_same_value_from_both_is_no_clash() {
     let world = World::with_values(&["1"]).await;
     let (ann, bob) = (world.process(), world.process());
-    let work = apply(&ann, edits(&world, &[("A", Some("same"))]));
+    let work = ann.apply(edits(&world, &[("A", Some("same"))]));
     let (outcome, _) = world
         .before_commit(&ann, work, async { bob.set("A", "same").await.unwrap() })
         .await;
@@ -322,7 +311,7 @@ async fn the_same_value_from_both_is_no_clash() {
 async fn what_was_deleted_meanwhile_stays_deleted() {
     let world = World::with_values(&["1"]).await;
     let (ann, bob) = (world.process(), world.process());
-    let work = apply(&ann, edits(&world, &[("B", Some("ann"))]));
+    let work = ann.apply(edits(&world, &[("B", Some("ann"))]));
     let (outcome, _) = world
         .before_commit(&ann, work, async { bob.delete().await.unwrap() })
         .await;
@@ -330,14 +319,14 @@ async fn what_was_deleted_meanwhile_stays_deleted() {
     // With an editor no race is needed: somebody saw the environment long ago.
     let (before, after) = (variables(&[("A", "1")]), variables(&[("A", "1"), ("B", "2")]));
     let edits = Edits::between(world.item.clone(), Some(&before), &after);
-    is_conflict_with(&apply(&world.process(), edits).await.err().unwrap(), 2);
+    is_conflict_with(&world.process().apply(edits).await.err().unwrap(), 2);
 }
 
 #[tokio::test]
 async fn a_lost_answer_does_not_apply_a_change_twice() {
     let world = World::with_values(&["1"]).await;
     let (ann, bob) = (world.process(), world.process());
-    let work = apply(&ann, edits(&world, &[("B", Some("ann"))]));
+    let work = ann.apply(edits(&world, &[("B", Some("ann"))]));
     let (outcome, _) = world
         .after_lost_commit(&ann, work, async { bob.set("B", "bob").await.unwrap() })
         .await;

@@ -5,24 +5,12 @@ mod common;
 
 use common::*;
 use microsecrets::item::*;
-use microsecrets::record::ChangeKind;
 use microsecrets::secret::SecretString;
 use microsecrets::store::ErrorKind;
 
 fn edits(world: &World, name: &str, value: Option<&str>) -> Edits {
     let value = value.map(|value| SecretString::new(value.to_owned()));
     Edits::new(world.item.clone(), vec![(name.to_owned(), value)])
-}
-
-async fn apply(process: &Process, mut edits: Edits) -> Result<Outcome, ItemError> {
-    let decide = |base: &Base<'_>| match edits.apply(base)? {
-        Applied::Variables(variables) => {
-            let change = Change::new(ChangeKind::Unset, Content::Environment(variables));
-            Ok(Decision::Commit(change))
-        }
-        _ => Ok(Decision::Keep),
-    };
-    process.writer().write(OnConflict::Reapply, decide).await
 }
 
 #[track_caller]
@@ -39,21 +27,21 @@ async fn a_variable_that_must_be_there_is_missed() {
     let process = world.process();
     let missing = edits(&world, "NOPE", None).must_exist();
     says(
-        apply(&process, missing).await,
+        process.apply(missing).await,
         "the environment of api has no variable NOPE",
     );
     // Nothing that may be a secret in the place of a name is shown.
     let secret = edits(&world, "c2VjcmV0/+", None).must_exist();
     says(
-        apply(&process, secret).await,
+        process.apply(secret).await,
         "the environment of api does not have that variable, whose name no shell can export",
     );
     // One that is there is removed, and one that only has to go may be gone already.
     assert!(matches!(
-        apply(&process, edits(&world, "A", None).must_exist()).await,
+        process.apply(edits(&world, "A", None).must_exist()).await,
         Ok(Outcome::Committed(_))
     ));
-    let gone = apply(&process, edits(&world, "A", None)).await;
+    let gone = process.apply(edits(&world, "A", None)).await;
     assert!(matches!(gone, Ok(Outcome::Kept { .. })));
 }
 
@@ -63,7 +51,7 @@ async fn a_variable_of_a_deleted_environment_is_not_there() {
     let process = world.process();
     process.delete().await.unwrap();
     says(
-        apply(&process, edits(&world, "A", None).must_exist()).await,
+        process.apply(edits(&world, "A", None).must_exist()).await,
         "the environment of api was deleted at by ann@test",
     );
 }
@@ -80,7 +68,7 @@ async fn a_clash_names_the_variable_and_who_was_first() {
     for (name, shown) in [("A", "A"), ("c2VjcmV0/+", "a variable whose name no shell can export")] {
         let world = World::with_values(&["1"]).await;
         let (ann, bob) = (world.process(), world.process());
-        let work = apply(&ann, edits(&world, name, Some("ann")));
+        let work = ann.apply(edits(&world, name, Some("ann")));
         let (outcome, _) = world
             .before_commit(&ann, work, async { bob.set(name, "bob").await.unwrap() })
             .await;

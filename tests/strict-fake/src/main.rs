@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use strict_fake::{Attributes, Bucket, DEFAULT_ACCOUNT, Raw, Sse, StrictFake};
+use strict_fake::{Bucket, DEFAULT_ACCOUNT, Raw, Sse, StrictFake};
 
 const USAGE: &str = "\
 usage: strict-fake [option ...]
@@ -171,24 +171,12 @@ fn history(value: &str) -> Result<(String, u32), String> {
 fn put_history(fake: &StrictFake, bucket: &str, service: &str, count: u32, key: Option<&str>) {
     const BODY: &[u8] = b"{\"environment\": {}, \"metadata\": {}}";
     const SHA256: &str = "f6b4a59a64c0fbbe049dd4ee25f1e7891fd03666682a8fb7413b2316bcdcb38f";
-    let sse = key.map_or(Sse::Aes256, |key| Sse::Kms {
-        key: key.to_owned(),
-        bucket_key: false,
-        dsse: false,
-    });
-    let attributes = Attributes {
-        sse,
-        ..Attributes::default()
-    };
+    let raw = Raw::encrypted(key.map_or(Sse::Aes256, Sse::kms));
     for n in 0..count {
         let (day, hour, minute, second) = (n / 86_400 + 1, n / 3_600 % 24, n / 60 % 60, n % 60);
         let key =
             format!("services/{service}/environment/2020-01-{day:02}.{hour:02}-{minute:02}-{second:02}.{SHA256}.json");
-        let raw = Raw {
-            attributes: attributes.clone(),
-            ..Raw::default()
-        };
-        fake.put_raw(bucket, &key, BODY, raw);
+        fake.put_raw(bucket, &key, BODY, raw.clone());
     }
 }
 

@@ -58,6 +58,17 @@ pub enum Sse {
     },
 }
 
+impl Sse {
+    /// As Microsecrets has it: `aws:kms` under a key, without a bucket key.
+    pub fn kms(key: impl Into<String>) -> Self {
+        Self::Kms {
+            key: key.into(),
+            bucket_key: false,
+            dsse: false,
+        }
+    }
+}
+
 /// The headers of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -92,6 +103,20 @@ pub struct Raw {
     pub last_modified: Option<SystemTime>,
     /// Whether no checksum is stored with it.
     pub no_checksum: bool,
+}
+
+impl Raw {
+    /// Encrypted like this, and nothing else said.
+    pub fn encrypted(sse: Sse) -> Self {
+        let attributes = Attributes {
+            sse,
+            ..Attributes::default()
+        };
+        Self {
+            attributes,
+            ..Self::default()
+        }
+    }
 }
 
 /// A checksum that is stored with an object.

@@ -405,6 +405,22 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Skips a part of a test, past the test runner, which would keep it to itself.
+pub fn skip_aloud(why: &str) {
+    std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).ok();
+}
+
+/// Whether there is a strace that may trace; says plainly what is not tried where there is none.
+pub fn has_strace(otherwise: &str) -> bool {
+    let mut probe = Command::new("strace");
+    probe.args(["-o", "/dev/null", "true"]);
+    let is_here = has("strace") && probe.status().is_ok_and(|status| status.success());
+    if !is_here {
+        skip_aloud(&format!("there is no strace that may trace; {otherwise}"));
+    }
+    is_here
+}
+
 /// Whether a program that is part of Debian's essential packages is here too.
 pub fn has(program: &str) -> bool {
     ["/usr/bin", "/bin"]

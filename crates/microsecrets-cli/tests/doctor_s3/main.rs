@@ -21,7 +21,7 @@ use common::{Outcome, Run};
 use fake::{BUCKET, Place};
 use findings::Findings;
 use serde_json::Value;
-use strict_fake::{Attributes, Principal, Raw, Sse};
+use strict_fake::{Principal, Raw, Sse};
 
 const READER: &str = "arn:aws:iam::111122223333:user/reader";
 const WRITER: &str = "arn:aws:iam::111122223333:user/writer";
@@ -160,21 +160,11 @@ impl Ward {
 
     /// Under the service's key, and with the mark of somebody's commit.
     fn raw(&self, mark: Option<&str>) -> Raw {
-        let mut attributes = Attributes {
-            sse: Sse::Kms {
-                key: self.key.clone(),
-                bucket_key: false,
-                dsse: false,
-            },
-            ..Attributes::default()
-        };
-        attributes
+        let mut raw = Raw::encrypted(Sse::kms(&self.key));
+        raw.attributes
             .metadata
             .extend(mark.map(|mark| ("microsecrets".to_owned(), mark.to_owned())));
-        Raw {
-            attributes,
-            ..Raw::default()
-        }
+        raw
     }
 }
 

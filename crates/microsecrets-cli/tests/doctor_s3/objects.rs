@@ -71,11 +71,7 @@ fn each_object_that_is_not_as_it_shall_be_is_named() {
     let ward = Ward::healthy();
     let fake = &ward.place.fake;
     let other = fake.kms().create_key("other");
-    let theirs = Sse::Kms {
-        key: other,
-        bucket_key: false,
-        dsse: false,
-    };
+    let theirs = Sse::kms(other);
     let bytes = r#"{"environment": {}, "metadata": {}}"#;
     let past = format!("{VERSIONS}{}.json", name_of(86_400, bytes.as_bytes()));
     let future = {

@@ -1,5 +1,5 @@
-//! Something goes wrong between the program and the store, at every single request of every command that talks to it, in
-//! every way that a network, a proxy or a service has to fail. It is tried again, or the command fails as a whole: it
+//! Something goes wrong between the program and the store, in every way that a network, a proxy or a service has to fail:
+//! at one request of every command that talks to it, or at every single one (`MICROSECRETS_EVERY_FAULT=1`). It is tried again, or the command fails as a whole: it
 //! ends, it says why, it starts nothing on less than everything, leaves no file in part, and no version half or twice.
 //! The same command works when nothing goes wrong any more.
 
@@ -115,7 +115,7 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[test]
 #[allow(clippy::print_stderr)]
-fn every_command_survives_every_fault_at_every_request() {
+fn every_command_survives_every_fault() {
     let start = Instant::now();
     let commands = undisturbed(&World::new());
     let disturbances = disturbances();

@@ -8,7 +8,7 @@ use fault_proxy::Proxy;
 use microsecrets::checksum::Checksum;
 use microsecrets::document::Document;
 use microsecrets::record::Head;
-use strict_fake::{Attributes, Bucket, Object, Principal, Raw, Sse, StrictFake};
+use strict_fake::{Bucket, Object, Principal, Raw, Sse, StrictFake};
 
 use crate::commands::Command;
 use crate::common::{Outcome, Run, TestEnvironment};
@@ -82,19 +82,7 @@ impl World {
             "services/old/environment/2016-05-04.03-02-01.{}.json",
             Checksum::of(document)
         );
-        let sse = Sse::Kms {
-            key: self.random[3].0.clone(),
-            bucket_key: false,
-            dsse: false,
-        };
-        let attributes = Attributes {
-            sse,
-            ..Attributes::default()
-        };
-        let raw = Raw {
-            attributes,
-            ..Raw::default()
-        };
+        let raw = Raw::encrypted(Sse::kms(&self.random[3].0));
         self.fake.put_raw(BUCKET, &key, document.to_vec(), raw);
     }
 
@@ -180,7 +168,8 @@ impl World {
                 *effect.others.entry(folder.to_owned()).or_default() += 1;
             }
         }
-        effect.set_up = self.fake.bucket_policy_of(&self.set_up_bucket());
+        let made = self.set_up_bucket();
+        effect.set_up = self.fake.buckets().contains(&made) && self.fake.bucket_policy(&made).is_some();
         effect
     }
 
@@ -226,16 +215,6 @@ pub(crate) struct Effect {
     pub(crate) others: BTreeMap<String, usize>,
     /// Whether a bucket was set up.
     pub(crate) set_up: bool,
-}
-
-trait Policies {
-    fn bucket_policy_of(&self, bucket: &str) -> bool;
-}
-
-impl Policies for StrictFake {
-    fn bucket_policy_of(&self, bucket: &str) -> bool {
-        self.buckets().iter().any(|own| own == bucket) && self.bucket_policy(bucket).is_some()
-    }
 }
 
 fn word_of<'a>(word: &'a str, bucket: &'a str, service: &'a str) -> &'a str {

@@ -2,24 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::common::{has, skip};
+use crate::common::has_strace;
 use crate::worlds::{World, talkative};
 
 /// The calls by which bytes or files come to be, and the one by which the program hides its memory, from strace too.
 const TRACED: &str = "trace=write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat,\
     symlink,symlinkat,link,linkat,rename,renameat,renameat2,mknod,mknodat,memfd_create,prctl";
-
-fn is_here() -> bool {
-    let mut probe = Command::new("strace");
-    probe.args(["-o", "/dev/null", "true"]);
-    let is_here = has("strace") && probe.status().is_ok_and(|status| status.success());
-    if !is_here {
-        skip("there is no strace that may trace; where bytes go was not looked at");
-    }
-    is_here
-}
 
 /// What a run wrote of the secret, and which files it made; each as strace tells it.
 struct Seen {
@@ -88,7 +77,7 @@ const READ: [(&[&str], bool, bool); 6] = [
 
 #[test]
 fn of_a_run_show_it_written_to_its_destination_only() {
-    if !is_here() {
+    if !has_strace("where bytes go was NOT looked at") {
         return;
     }
     for world in [World::folder(), World::bucket()] {
@@ -112,7 +101,7 @@ fn of_a_run_show_it_written_to_its_destination_only() {
 /// Writers send it to the store, sealed or in TLS, and make files only there.
 #[test]
 fn of_a_write_show_it_nowhere() {
-    if !is_here() {
+    if !has_strace("where bytes go was NOT looked at") {
         return;
     }
     for world in [World::folder(), World::bucket()] {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use microsecrets::checksum::Checksum;
 use serde_json::json;
-use strict_fake::{Attributes, Principal, Raw, Sse};
+use strict_fake::{Principal, Raw, Sse};
 use tempfile::TempDir;
 
 use crate::common::canary::Canary;
@@ -141,19 +141,7 @@ impl World {
         };
         let is_old = key.starts_with("services/old/");
         let old_key = self.old_key.clone().filter(|_| is_old);
-        let sse = Sse::Kms {
-            key: old_key.unwrap_or_else(|| place.key.clone()),
-            bucket_key: false,
-            dsse: false,
-        };
-        let attributes = Attributes {
-            sse,
-            ..Attributes::default()
-        };
-        let raw = Raw {
-            attributes,
-            ..Raw::default()
-        };
+        let raw = Raw::encrypted(Sse::kms(old_key.unwrap_or_else(|| place.key.clone())));
         place.fake.put_raw(BUCKET, key, bytes, raw);
     }
 

@@ -43,19 +43,8 @@ impl Recorded {
             .kms()
             .resolve(&format!("microsecrets-{service}"))
             .unwrap();
-        let attributes = strict_fake::Attributes {
-            content_type: Some(object.content_type.clone()),
-            sse: strict_fake::Sse::Kms {
-                key,
-                bucket_key: false,
-                dsse: false,
-            },
-            ..strict_fake::Attributes::default()
-        };
-        let raw = strict_fake::Raw {
-            attributes,
-            ..strict_fake::Raw::default()
-        };
+        let mut raw = strict_fake::Raw::encrypted(strict_fake::Sse::kms(key));
+        raw.attributes.content_type = Some(object.content_type.clone());
         self.place
             .fake
             .put_raw(&self.golden.bucket, &object.key, object.body.clone(), raw);

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use microsecrets::checksum::Checksum;
 use microsecrets::record::{Head, SignedRecord};
-use strict_fake::{Attributes, Failure, Fault, Raw, Sse};
+use strict_fake::{Failure, Fault, Raw, Sse};
 
 use crate::{BUCKET, Place, WITH_ENV};
 
@@ -47,15 +47,9 @@ mod encryption {
             algorithm: algorithm.to_owned(),
             key: key.map(ToOwned::to_owned),
         });
-        let attributes = Attributes {
-            sse,
-            ..Attributes::default()
-        };
-        let raw = Raw {
-            attributes,
-            ..Raw::default()
-        };
-        place.fake.put_raw(BUCKET, HEAD, bytes(place, HEAD), raw);
+        place
+            .fake
+            .put_raw(BUCKET, HEAD, bytes(place, HEAD), Raw::encrypted(sse));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod rights;
 
 use common::{Outcome, Run, TestEnvironment};
 use microsecrets::record::Head;
-use strict_fake::{Attributes, Bucket, Principal, Raw, Sse, StrictFake, test_tls};
+use strict_fake::{Bucket, Principal, Raw, Sse, StrictFake, test_tls};
 
 pub(crate) const BUCKET: &str = "example-microsecrets";
 pub(crate) const ACCOUNT: &str = "111122223333";
@@ -136,19 +136,7 @@ impl Place {
 
     /// Puts an object past all checks, encrypted under the service's key.
     pub(crate) fn put_raw(&self, key: &str, bytes: impl Into<Vec<u8>>) {
-        let sse = Sse::Kms {
-            key: self.key.clone(),
-            bucket_key: false,
-            dsse: false,
-        };
-        let attributes = Attributes {
-            sse,
-            ..Attributes::default()
-        };
-        let raw = Raw {
-            attributes,
-            ..Raw::default()
-        };
+        let raw = Raw::encrypted(Sse::kms(&self.key));
         self.fake.put_raw(BUCKET, key, bytes.into(), raw);
     }
 

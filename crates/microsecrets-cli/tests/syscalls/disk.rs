@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use crate::common::{Outcome, Run, TestEnvironment, has};
-use crate::strace::skipped;
+use crate::common::{Outcome, Run, TestEnvironment, has, skip_aloud};
 use crate::trial::Trial;
 
 const PIECES: &str = include_str!("pieces.c");
@@ -35,7 +34,7 @@ impl Trial {
     pub(crate) fn works_in_small_pieces(&self) {
         let library = match PRELOADED.as_ref() {
             Ok(library) => library,
-            Err(why) => return skipped(why),
+            Err(why) => return skip_aloud(why),
         };
         let (world, run) = self.world();
         let run = run.env("LD_PRELOAD", library).env("PIECES_PROOF", world.path("proof"));
@@ -51,7 +50,7 @@ impl Trial {
     /// On a disk that is full sooner or later.
     pub(crate) fn works_or_fails_on_a_full_disk(&self) {
         if !may_mount() {
-            return skipped("no disk may be mounted here; NONE was filled");
+            return skip_aloud("no disk may be mounted here; NONE was filled");
         }
         self.works_in_the_end("pages are free", &FREE, |world, run, pages| {
             let disk = world.path(self.disk());

@@ -1,11 +1,7 @@
 //! What strace tells of a run, and what it does to one.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
-
-use crate::common::has;
 
 /// A system call of a run that has to do with the store, the destination or the output.
 pub(crate) struct Point {
@@ -30,22 +26,6 @@ pub(crate) enum Kind {
     Prints,
     /// The program becomes the command of `with-env`.
     Becomes,
-}
-
-/// Whether there is a strace that may trace; says so plainly where there is none.
-pub(crate) fn is_here() -> bool {
-    let mut probe = Command::new("strace");
-    probe.args(["-o", "/dev/null", "true"]);
-    let is_here = has("strace") && probe.status().is_ok_and(|status| status.success());
-    if !is_here {
-        skipped("there is no strace that may trace; NO system call was made to fail");
-    }
-    is_here
-}
-
-/// Says what was not tried, past the test runner, which would keep it to itself.
-pub(crate) fn skipped(why: &str) {
-    std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).ok();
 }
 
 // What the program starts is left alone, so there is no -f. With --seccomp-bpf, strace 6.1 does not deliver signals.

@@ -399,12 +399,12 @@ impl<'a> Setup<'a> {
                 let arn = named.clone().or_else(|| done.made(*purpose).clone());
                 let Some(arn) = arn else { return Ok(()) };
                 if !self.cloud.create_alias(alias, &arn).await? {
-                    // Somebody else was first. They may have found this very key, which had no name yet, and named it.
-                    if self.arn(wish, *purpose).await?.as_ref() != Some(&arn) {
+                    // Somebody else was first, and the key that has the name now knows only those whom they named.
+                    let named = self.put_key_policy(wish, *purpose).await?;
+                    // It may be this very one, which they have found without a name.
+                    if named.as_ref() != Some(&arn) {
                         done.unused.push(arn);
                     }
-                    // The key that has the name now knows only those whom they named.
-                    self.put_key_policy(wish, *purpose).await?;
                 }
             }
             (Step::Rotate(purpose), Some(wish)) => {
@@ -412,20 +412,21 @@ impl<'a> Setup<'a> {
                     self.cloud.rotate(&arn).await?;
                 }
             }
-            (Step::PutKeyPolicy(purpose), Some(wish)) => self.put_key_policy(wish, *purpose).await?,
+            (Step::PutKeyPolicy(purpose), Some(wish)) => drop(self.put_key_policy(wish, *purpose).await?),
             (_, None) => {}
         }
         Ok(())
     }
 
-    /// Puts those who may use it into the policy of the key that has the service's alias.
-    async fn put_key_policy(&self, wish: &ServiceWish, purpose: KeyPurpose) -> Result<(), SetupFailure> {
+    /// Puts those who may use it into the policy of the key that has the service's alias; answers which that is.
+    async fn put_key_policy(&self, wish: &ServiceWish, purpose: KeyPurpose) -> Result<Option<String>, SetupFailure> {
         let Some(arn) = self.arn(wish, purpose).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let existing = self.cloud.key_policy(&arn).await?;
         let policy = self.policy_of(wish, purpose, Some(&existing))?;
-        Ok(self.cloud.put_key_policy(&arn, &policy).await?)
+        self.cloud.put_key_policy(&arn, &policy).await?;
+        Ok(Some(arn))
     }
 }
 

@@ -423,6 +423,18 @@ impl Process {
         self.commit(ChangeKind::Delete, || Content::Deletion).await
     }
 
+    /// Changes single variables, again and again until that is committed.
+    pub(crate) async fn apply(&self, mut edits: Edits) -> Result<Outcome, ItemError> {
+        let decide = |base: &Base<'_>| match edits.apply(base)? {
+            Applied::Variables(variables) => {
+                let change = Change::new(ChangeKind::Set, Content::Environment(variables));
+                Ok(Decision::Commit(change))
+            }
+            _ => Ok(Decision::Keep),
+        };
+        self.writer().write(OnConflict::Reapply, decide).await
+    }
+
     pub(crate) async fn set(&self, name: &str, value: &str) -> Result<Committed, ItemError> {
         let decide = |base: &Base<'_>| {
             let mut pairs = base

@@ -226,6 +226,29 @@ async fn a_listing_that_is_not_one_is_malformed() {
     );
 }
 
+/// The SDK's reader of XML takes what was cut off for a shorter list, wherever an element ends.
+#[tokio::test]
+async fn a_listing_that_was_cut_is_malformed() {
+    let keys = "<ListBucketResult><EncodingType>url</EncodingType>".to_owned() + &entry("a/1") + &entry("a/2");
+    let version = "<Version><Key>x</Key><VersionId>1</VersionId></Version>";
+    let versions = format!("<ListVersionsResult>{version}{version}");
+    for (body, of_versions) in [(keys, false), (versions, true)] {
+        for (end, _) in body.match_indices('>') {
+            let server = Canned::new(answer("200 OK", DATE, &body[..=end]));
+            let store = server.store().await;
+            let error = match of_versions {
+                true => failed(store.versions("x").await),
+                false => failed(store.list(List::prefix("a/")).await),
+            };
+            assert!(
+                matches!(error.kind, ErrorKind::Malformed(_)),
+                "{error}: {}",
+                &body[..=end]
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_listing_answers_what_was_asked() {
     let more = "<IsTruncated>true</IsTruncated>";

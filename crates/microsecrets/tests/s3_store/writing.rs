@@ -13,14 +13,7 @@ async fn an_object_is_written_with_its_key_mark_type_and_checksum() {
 
     let object = world.fake.object(BUCKET, "x").unwrap();
     assert_eq!(object.body, b"secret".as_slice());
-    assert_eq!(
-        object.attributes.sse,
-        Sse::Kms {
-            key: world.key.clone(),
-            bucket_key: false,
-            dsse: false
-        }
-    );
+    assert_eq!(object.attributes.sse, Sse::kms(&world.key));
     assert_eq!(object.attributes.content_type.as_deref(), Some("application/json"));
     assert_eq!(object.attributes.metadata["microsecrets"], NONCE.to_string());
     assert_eq!(object.attributes.acl, None);

@@ -20,7 +20,7 @@ impl S3Store {
     }
 
     async fn page(&self, asked: &Asked, client: &Client, request: &List) -> Result<Page, StoreError> {
-        let (clock, whole) = (Clock::default(), Whole::list("ListBucketResult"));
+        let (clock, whole) = (Clock::default(), Whole::ending_with("ListBucketResult"));
         let output = client
             .list_objects_v2()
             .bucket(&self.bucket)

@@ -38,7 +38,7 @@ impl S3Store {
         markers: &Markers,
         held: &mut Vec<HeldVersion>,
     ) -> Result<Option<Markers>, StoreError> {
-        let whole = &Whole::list("ListVersionsResult");
+        let whole = &Whole::ending_with("ListVersionsResult");
         let request = |client: aws_sdk_s3::Client| async move {
             client
                 .list_object_versions()

@@ -19,7 +19,7 @@ pub(super) struct Whole {
 
 impl Whole {
     /// Of an answer whose outermost element has this name.
-    pub(super) fn list(element: &'static str) -> Self {
+    pub(super) fn ending_with(element: &'static str) -> Self {
         let seen = Arc::default();
         Self { element, seen }
     }

@@ -8,7 +8,7 @@ use microsecrets::name::{Nonce, Number, VersionName};
 use microsecrets::record::{ChangeKind, Head, Record, Signature, SignedRecord, State};
 use microsecrets::secret::SecretBytes;
 use microsecrets::trust::VerifyKey;
-use strict_fake::{Attributes, Handle, Object, Raw, Sse};
+use strict_fake::{Handle, Object, Raw, Sse};
 
 use crate::process::variables;
 use crate::worlds::{BUCKET, FakeAws};
@@ -143,21 +143,9 @@ pub(super) fn copy_all(from: &Handle, to: &Handle) {
 
 /// Puts an object under a KMS key, as ours or as 0.3.4's.
 pub(super) fn plant(fake: &Handle, kms_key: &str, key: &str, body: impl Into<Bytes>, mark: Option<Nonce>) {
-    let sse = Sse::Kms {
-        key: kms_key.to_owned(),
-        bucket_key: false,
-        dsse: false,
-    };
     let mark = mark.map(|nonce| ("microsecrets".to_owned(), nonce.to_string()));
-    let attributes = Attributes {
-        sse,
-        metadata: mark.into_iter().collect(),
-        ..Attributes::default()
-    };
-    let raw = Raw {
-        attributes,
-        ..Raw::default()
-    };
+    let mut raw = Raw::encrypted(Sse::kms(kms_key));
+    raw.attributes.metadata = mark.into_iter().collect();
     fake.put_raw(BUCKET, key, body, raw);
 }
 
