@@ -450,6 +450,16 @@ async fn bytes_of_another_commit_than_the_records_are_not_removed() {
     assert!(matches!(error, ItemError::Distrusted { source: found, .. } if found == source));
 }
 
+/// 0.3.4 may upload the same file in the same second: the same name, and no mark.
+#[tokio::test]
+async fn a_files_bytes_that_0_3_4_put_once_more_are_still_that_versions() {
+    let world = World::with_files(&[b"1", b"2", b"3"]).await;
+    let bytes = world.item.version_key(&name_of(&world, 1));
+    world.memory.put_raw(&bytes, b"1", None);
+    examined::is_healthy(&world).await;
+    assert_eq!(prune(&world, &keep(1)).await, [1, 2]);
+}
+
 /// A reader that got the head before a prune starts again, and a prune that is cut off goes on the next time.
 #[tokio::test]
 async fn a_prune_that_dies_is_finished_by_the_next() {

@@ -442,19 +442,24 @@ fn link(before: &Record, record: &Record) -> Option<Broken> {
 
 /// Whether an object is the one that a record is about, as far as its metadata tells.
 pub(super) fn is_of_record(record: &Record, version: &Examined) -> Result<(), Distrust> {
-    let is_its_own = match version.mark {
-        None => record.kind == ChangeKind::Adopted,
+    check_mark(record, version.mark)?;
+    if version.listed.size != record.size {
+        return Err(Distrust::Checksum {
+            wanted: record.checksum().to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether bytes carry the mark of the commit that a record is of. What carries none, 0.3.4 has put: before it was adopted;
+/// or over ours, the same bytes of a file in the same second, and so under the same name. (No two environments of ours are
+/// the same bytes.)
+pub(super) fn check_mark(record: &Record, mark: Option<Mark>) -> Result<(), Distrust> {
+    let is_its_own = match mark {
+        None => record.kind == ChangeKind::Adopted || record.item.is_file(),
         mark => mark == Some(Mark::Ours(record.nonce)),
     };
-    if !is_its_own {
-        Err(Distrust::OtherCommit)
-    } else if version.listed.size != record.size {
-        Err(Distrust::Checksum {
-            wanted: record.checksum().to_string(),
-        })
-    } else {
-        Ok(())
-    }
+    is_its_own.then_some(()).ok_or(Distrust::OtherCommit)
 }
 
 /// Whether bytes are put before their commit, because no head can carry them.

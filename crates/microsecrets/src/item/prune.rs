@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use super::examine::check_mark;
 use super::listing::WrittenBy;
 use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, is_live};
 use crate::checksum::Checksum;
 use crate::name::{Number, VersionName};
-use crate::record::{ChangeKind, Record};
-use crate::store::{Delete, ErrorKind, Get, HeldVersion, Mark, Which};
+use crate::record::Record;
+use crate::store::{Delete, ErrorKind, Get, HeldVersion, Which};
 use crate::time::Timestamp;
-use crate::trust::Distrust;
 
 /// Which versions to prune: those that every part allows. Without a part, all below the current one.
 #[derive(Clone, Debug, Default)]
@@ -147,13 +147,7 @@ impl Access<'_> {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        let is_its_own = match object.mark {
-            None => record.kind == ChangeKind::Adopted,
-            mark => mark == Some(Mark::Ours(record.nonce)),
-        };
-        if !is_its_own {
-            return Err(self.distrust(&key, Distrust::OtherCommit));
-        }
+        check_mark(record, object.mark).map_err(|source| self.distrust(&key, source))?;
         Ok(self.store.delete(Delete::new(key, Which::Any)).await?.marker)
     }
 
