@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use microsecrets::checksum::Checksum;
+use microsecrets::document::DocumentError;
 use microsecrets::item::*;
 use microsecrets::record::ChangeKind;
 use microsecrets::store::memory::{Fault, When};
@@ -202,6 +203,69 @@ async fn an_adoption_that_was_refused_is_tried_again_whoever_won() {
         })
         .await;
     assert_eq!(number(&set.unwrap()), 2);
+}
+
+/// 0.3.4 writes in the same second as ours, and below the next version of ours: nobody takes it over any more.
+#[tokio::test]
+async fn what_a_newer_head_has_passed_over_is_not_refused() {
+    let world = World::environment("api");
+    let first = world.process().upload(&[("A", "1")]).await.unwrap();
+    let garbage = (0..).map(|n: u32| n.to_string().into_bytes());
+    let garbage = garbage
+        .into_iter()
+        .find(|bytes| world.key_of(0, bytes) > first.key)
+        .unwrap();
+    let (a, b) = (world.process(), world.process());
+    let looks = a.client.hold(&format!("list {}", world.item.versions_prefix()));
+    let reads = a.client.hold(&format!("get {}", world.key_of(0, &garbage)));
+    let (third, ()) = together(a.upload(&[("A", "3")]), async {
+        let meanwhile = async {
+            looks.reached().await;
+            world.legacy(&garbage);
+            looks.release();
+            reads.reached().await;
+        };
+        let (second, ()) = world.before_commit(&b, b.upload(&[("A", "2")]), meanwhile).await;
+        assert_eq!(number(&second.unwrap()), 2);
+        reads.release();
+    })
+    .await;
+    assert_eq!(number(&third.unwrap()), 3);
+}
+
+/// Nothing follows that would complete it.
+#[tokio::test]
+async fn an_adoption_that_left_out_its_log_entry_says_so() {
+    let world = World::environment("api");
+    world.legacy(&legacy_document(&[("A", "0")]));
+    let a = world.process();
+    always(&a.client, &format!("put {}", world.item.log_key(nth(1))), denied());
+    let kept = a.writer().write(OnConflict::Report, |_| Ok(Decision::Keep)).await;
+    let Ok(Outcome::Kept { notes, .. }) = kept else {
+        panic!("it is only adopted")
+    };
+    assert!(matches!(&notes[..], [Note::Unfinished { .. }]), "{notes:?}");
+}
+
+/// 4 MiB are a document's limit, for 0.3.4's too.
+#[tokio::test]
+async fn a_document_that_is_too_large_is_not_adopted() {
+    let most = 4 << 20;
+    let frame = legacy_document(&[("A", "")]).len();
+    for (size, adopted) in [(most, true), (most + 1, false)] {
+        let world = World::environment("api");
+        world.legacy(&legacy_document(&[("A", &"x".repeat(size - frame))]));
+        match world.process().upload(&[("A", "1")]).await {
+            Ok(_) => assert!(adopted, "{size}"),
+            Err(ItemError::Document { source, .. }) => {
+                assert!(
+                    !adopted && matches!(source, DocumentError::TooLarge),
+                    "{size}: {source}"
+                );
+            }
+            Err(error) => panic!("{size}: {error}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -433,6 +497,15 @@ async fn a_commit_while_a_migration_ends_is_kept() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_migration_that_was_denied_is_no_unknown_outcome() {
+    let world = migrating().await;
+    let a = world.process();
+    always(&a.client, &world.put_head(), denied());
+    assert!(matches!(finish(&a).await, Err(ItemError::Store(error)) if error.kind == denied()));
+    assert!(migrates(&world));
+}
+
+#[tokio::test]
 async fn the_end_of_a_migration_survives_lost_answers() {
     let world = migrating().await;
     let f = world.process();
@@ -449,4 +522,19 @@ async fn the_end_of_a_migration_survives_lost_answers() {
     world.memory.deliver_late();
     assert!(!migrates(&world));
     assert_eq!(world.process().current().await.unwrap(), b"A=1");
+}
+
+/// What was deleted stays so, by its name too; what 0.3.4 wrote after the deletion does not belong to it.
+#[tokio::test]
+async fn what_0_3_4_wrote_after_a_deletion_is_read_by_its_name() {
+    let world = migrating().await;
+    let deleted = world.head().unwrap().record().name.clone();
+    world.process().delete().await.unwrap();
+    world.tick(60);
+    let key = world.legacy(&legacy_document(&[("A", "later")]));
+    let later = world.item.version_at(&key).unwrap();
+    let process = world.process();
+    assert_eq!(process.content(&Selector::Name(later)).await.unwrap(), b"A=later");
+    let gone = process.content(&Selector::Name(deleted)).await.unwrap_err();
+    assert!(matches!(gone, ItemError::Deleted { .. }), "{gone}");
 }

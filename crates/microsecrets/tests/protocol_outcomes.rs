@@ -28,6 +28,26 @@ async fn a_commit_whose_answers_are_all_lost_is_recognised_by_its_nonce() {
     assert_eq!((number(&committed), &committed.notes[..]), (2, &[][..]));
 }
 
+/// The first attempt arrives and its answer is lost; what the store says to the second is told, unless it says no more than
+/// that it could not answer.
+#[tokio::test]
+async fn a_store_that_complains_of_what_it_has_done_is_quoted() {
+    let damaged = || ErrorKind::Damaged("the answer has no ETag".to_owned());
+    for (kind, told) in [(damaged(), 1), (denied(), 1), (ErrorKind::PreconditionFailed, 0)] {
+        let world = World::with_values(&["1"]).await;
+        let a = world.process();
+        a.client.plan(When::Begins(world.put_head()), Fault::LoseAnswer);
+        a.client.plan(When::Begins(world.put_head()), Fault::Fail(kind.clone()));
+        let committed = a.upload(&[("A", "2")]).await.unwrap();
+        let notes = committed
+            .notes
+            .iter()
+            .filter(|note| matches!(note, Note::Complained { .. }));
+        assert_eq!(notes.count(), told, "{kind:?}: {:?}", committed.notes);
+        assert_eq!(world.process().current().await.unwrap(), b"A=2");
+    }
+}
+
 #[tokio::test]
 async fn a_commit_that_never_arrived_may_still_do_so() {
     let world = World::with_values(&["1"]).await;

@@ -37,6 +37,20 @@ async fn migrating_world() -> World {
 // Rule 1: the head.
 
 #[tokio::test]
+async fn what_is_read_says_which_object_it_is_and_how_it_was_encrypted() {
+    let world = World::with_values(&["1", "2"]).await;
+    let process = world.process();
+    for selector in [Selector::Current, Selector::Number(nth(1))] {
+        let facts = process.reader().read(&selector).await.unwrap().facts;
+        let kept = world.memory.object(&facts.key).unwrap();
+        assert_eq!(
+            (facts.encryption, facts.size),
+            (kept.encryption, kept.bytes.len() as u64)
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_environment_is_read_in_one_request() {
     let world = World::environment("api");
     for value in 0..20 {

@@ -364,6 +364,31 @@ async fn a_forged_head_gives_way_to_the_record_that_is_signed() {
     assert_eq!(restorable.record().number, nth(2));
 }
 
+/// A head that not even its attributes can be read of has no ETag to be replaced by.
+#[tokio::test]
+async fn a_head_that_cannot_be_read_at_all_is_removed_first() {
+    let world = World::with_values(&["1", "2"]).await;
+    let process = world.process();
+    let damaged = ErrorKind::Damaged("two lengths".to_owned());
+    for begins in [format!("get {HEAD}"), format!("head {HEAD}")] {
+        always(&process.client, &begins, damaged.clone());
+    }
+    let restorable = process.access().restorable().await.unwrap().unwrap();
+    assert!(process.access().put_back(&restorable).await.unwrap());
+    assert_eq!(world.process().current().await.unwrap(), b"A=2");
+    assert!(process.client.log().contains(&format!("delete {HEAD}")));
+}
+
+#[tokio::test]
+async fn bytes_that_no_head_can_carry_are_passed_over() {
+    let world = World::with_values(&["1", "2"]).await;
+    let last = world.version_keys().pop().unwrap();
+    let mark = world.memory.object(&last).unwrap().mark;
+    world.memory.put_raw(&last, &vec![b' '; 6 << 20], mark);
+    world.memory.remove(HEAD);
+    assert_eq!(restored(&world).await, Some(1));
+}
+
 // Orphans.
 
 #[tokio::test]
@@ -388,6 +413,20 @@ async fn the_bytes_of_a_dead_writer_are_found_and_removed() {
     assert_eq!(world.version_keys(), others);
     is_healthy(&world).await;
     assert!(!world.process().access().remove_orphan(&orphan).await.unwrap());
+}
+
+/// Only bytes that no head can carry are put before their commit.
+#[tokio::test]
+async fn bytes_that_a_head_carries_are_never_committed_later() {
+    for (size, expected) in [(LARGE - 1, false), (LARGE, true)] {
+        let world = World::with_files(&[b"1"]).await;
+        let bytes = vec![b'x'; size];
+        world.memory.put_raw(&world.key_of(1, &bytes), &bytes, our_mark());
+        match ailments(&world).await.pop() {
+            Some(Ailment::Unnamed { may_be_committed, .. }) => assert_eq!(may_be_committed, expected, "{size}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

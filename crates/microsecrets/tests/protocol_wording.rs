@@ -118,3 +118,18 @@ async fn a_denied_head_is_absent_only_when_the_listing_says_so() {
     let failed = read(Some(ErrorKind::Unavailable)).await;
     assert!(matches!(failed, ItemError::Store(error) if error.kind == ErrorKind::Unavailable));
 }
+
+/// Where a later version is known to have been, all was removed, or this is another place.
+#[tokio::test]
+async fn nothing_is_begun_where_a_later_version_was() {
+    for (least, begins) in [(1, true), (2, false)] {
+        let world = World::environment("api");
+        let mut process = world.process();
+        process.checks.min_version = Some(nth(least));
+        match process.upload(&[("A", "1")]).await {
+            Ok(_) => assert!(begins, "{least}"),
+            Err(ItemError::NoSuchNumber { number, .. }) => assert!(!begins && number == nth(least), "{least}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

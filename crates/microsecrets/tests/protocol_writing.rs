@@ -62,6 +62,25 @@ async fn the_bytes_say_whose_they_are() {
     assert_eq!(kept.bytes, world.head().unwrap().bytes().expose());
 }
 
+/// A head that carries its bytes is enough to keep it.
+#[tokio::test]
+async fn a_base_whose_copy_was_left_out_is_kept_all_the_same() {
+    for world in [World::with_values(&["1"]).await, World::with_files(&[b"1"]).await] {
+        world
+            .version_keys()
+            .iter()
+            .for_each(|key| drop(world.memory.remove(key)));
+        let a = world.process();
+        let writer = a.writer();
+        let kept = writer.write(OnConflict::Report, |base| {
+            assert!(base.has_bytes());
+            Ok(Decision::Keep)
+        });
+        assert!(matches!(kept.await.unwrap(), Outcome::Kept { .. }));
+        assert_eq!(lines(&a, "put "), 0);
+    }
+}
+
 #[tokio::test]
 async fn keeping_the_base_writes_nothing() {
     let world = World::with_values(&["1"]).await;

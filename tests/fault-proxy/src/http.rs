@@ -198,18 +198,18 @@ fn send(mut client: &TcpStream, head: &[u8], body: &[u8]) -> io::Result<()> {
     client.write_all(&[head, body].concat())
 }
 
-/// An error of S3's; KMS's look the same when nobody looks closely.
+/// An error in the words of the service that was asked.
 fn say(client: &TcpStream, request: &Message, status: u16, code: &str) -> io::Result<()> {
     let is_kms = request.header("x-amz-target").is_some();
-    let (kind, body) = match is_kms {
-        true => (
+    let is_sts = request.header("content-type") == Some("application/x-www-form-urlencoded");
+    let error = format!("<Error><Code>{code}</Code><Message>on purpose</Message></Error>");
+    let (kind, body) = match (is_kms, is_sts) {
+        (true, _) => (
             "application/x-amz-json-1.1",
             format!("{{\"__type\": \"{code}\", \"message\": \"on purpose\"}}"),
         ),
-        false => (
-            "application/xml",
-            format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>on purpose</Message></Error>"),
-        ),
+        (_, true) => ("text/xml", format!("<ErrorResponse>{error}</ErrorResponse>")),
+        _ => ("application/xml", format!("<?xml version=\"1.0\"?>\n{error}")),
     };
     let body = if request.head[0].starts_with("HEAD ") {
         String::new()

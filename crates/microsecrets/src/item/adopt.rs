@@ -13,7 +13,7 @@ use crate::trust::Distrust;
 
 impl Writer<'_> {
     /// Commits 0.3.4's greatest version as it is, by the same steps; whoever wins that, the write starts again. Answers
-    /// what only who adopts can see: versions below the adopted one that came too late to be chosen.
+    /// what only who adopts can see: versions below the adopted one that came too late to be chosen, and what was left out.
     pub(super) async fn adopt(&self, ground: &Ground, listed: &Listed) -> Result<Vec<Note>, ItemError> {
         let name = listed.named()?.clone();
         // What is adopted gets our signature.
@@ -36,7 +36,8 @@ impl Writer<'_> {
         match self.commit(ground, Candidate { head, large: None }).await {
             Ok(Attempt::Done(committed)) => {
                 let notes = committed.notes.into_iter();
-                Ok(notes.filter(|note| matches!(note, Note::RacedBy { .. })).collect())
+                let stays = |note: &Note| matches!(note, Note::RacedBy { .. } | Note::Unfinished { .. });
+                Ok(notes.filter(stays).collect())
             }
             Ok(Attempt::Lost(_) | Attempt::Again) => Ok(Vec::new()),
             // It is not the writer's own version that may or may not be committed.

@@ -8,6 +8,7 @@
 //! 4. *Complete the new version*: put its bytes and its log entry. Failing here is only a warning.
 
 use super::change::{Base, Committed, Decision, OnConflict, Outcome};
+use super::examine::is_of_content;
 use super::listing::{Beyond, WrittenBy};
 use super::settle::Settled;
 use super::{Access, FetchedHead, ItemError, MAX_ATTEMPTS, Note, Rival, is_live, replacing};
@@ -176,7 +177,16 @@ impl<'a> Writer<'a> {
         let Some(listed) = sorted.legacy else {
             return Ok(Attempt::Done(ground));
         };
-        so_far.notes.extend(self.adopt(&ground, &listed).await?);
+        match self.adopt(&ground, &listed).await {
+            Ok(notes) => so_far.notes.extend(notes),
+            // A newer head may have passed over what is refused here.
+            Err(error) => {
+                let etag = ground.head.as_ref().map(|head| &head.etag);
+                if !(is_of_content(&error) && self.access.head_changed(etag).await?) {
+                    return Err(error);
+                }
+            }
+        }
         Ok(Attempt::Again)
     }
 

@@ -100,9 +100,11 @@ impl Cloud {
         let asked = action("kms:DescribeKey", name);
         let describe = || self.kms.describe_key().key_id(name).send();
         let found = if_there(self.ask(&asked, describe).await, &["NotFoundException"])?;
-        let Some(metadata) = found.and_then(|output| output.key_metadata) else {
-            return Ok(None);
-        };
+        let Some(output) = found else { return Ok(None) };
+        // Not the same as no key: `setup` would make another.
+        let metadata = output
+            .key_metadata
+            .ok_or_else(|| asked.malformed("it describes no key"))?;
         let is_right = metadata.key_state == Some(KeyState::Enabled)
             && metadata.key_usage == Some(purpose.usage())
             && metadata.key_spec == Some(purpose.spec());
