@@ -206,6 +206,22 @@ async fn large_bytes_whose_answer_was_lost_are_recognised_by_their_nonce() {
     assert_eq!(world.version_keys().len(), 2);
 }
 
+/// Whose bytes lie there must be known before others are put.
+#[tokio::test]
+async fn large_bytes_whose_answer_was_lost_and_that_cannot_be_looked_at_end_the_write() {
+    let world = World::with_files(&[b"1"]).await;
+    let a = world.process();
+    let puts = format!("{}2026-11-23.08-00-01.", world.put_bytes());
+    always(&a.client, &puts.replacen("put", "head", 1), denied());
+    a.client.plan(When::Begins(puts), Fault::LoseAnswer);
+    let error = a.upload_file(&large(b'x')).await.unwrap_err();
+    assert!(
+        matches!(&error, ItemError::Store(error) if error.kind == denied()),
+        "{error}"
+    );
+    assert_eq!((world.head_number(), world.version_keys().len()), (1, 2));
+}
+
 #[tokio::test]
 async fn a_certain_loser_deletes_its_object_where_the_store_can_say_which_one() {
     for (unique_etags, versioned, left) in [(false, false, 3), (true, false, 2), (false, true, 2)] {
