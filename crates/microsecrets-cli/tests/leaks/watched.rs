@@ -53,9 +53,11 @@ fn watch(place: &Place, arguments: &[&str], user: u32) -> (Vec<String>, String) 
     });
     let held = place.fake.fail(fault.nth(2));
     let mut child = place.microsecrets(arguments).spawn();
-    let mut watcher = Command::new("/bin/sh");
+    // A process that ended, and that nobody has waited for, keeps its name.
+    let mut watcher = Command::new("timeout");
     watcher
-        .args(["-c", WATCH, "sh", &child.id().to_string()])
+        .args(["-s", "KILL", "90", "/bin/sh", "-c", WATCH, "sh"])
+        .arg(child.id().to_string())
         .args(CLOSED.split(' '));
     if rustix::process::geteuid().is_root() {
         watcher.uid(user).gid(user);
