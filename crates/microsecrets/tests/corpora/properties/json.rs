@@ -29,13 +29,15 @@ const SAID: &[&str] = &[
 /// What is accepted says what serde_json reads, nothing else is accepted, and writing it loses nothing.
 pub(crate) fn document(input: &[u8]) {
     let value: Option<Value> = serde_json::from_slice(input).ok();
+    // Of a key that is there twice serde_json takes the last, and what the first said is refused for itself.
+    let said_once = value.as_ref().filter(|value| members(value) == colons(input));
     match parse_flat_object(input) {
         Ok(variables) => are_those_of(&variables, value.as_ref().and_then(Value::as_object)),
-        Err(error) => is_rightly_refused(input, error, value.as_ref().is_some_and(is_flat)),
+        Err(error) => is_rightly_refused(input, error, said_once.is_some_and(is_flat)),
     }
     match Document::parse(input) {
         Ok(document) => is_document(&document, value.as_ref()),
-        Err(error) => is_rightly_refused(input, error, value.as_ref().is_some_and(has_form)),
+        Err(error) => is_rightly_refused(input, error, said_once.is_some_and(has_form)),
     }
 }
 
@@ -107,4 +109,28 @@ fn has_form(value: &Value) -> bool {
             && object.get("environment").is_some_and(is_flat)
             && object.get("metadata").is_some_and(is_metadata)
     })
+}
+
+/// How many keys all objects together have.
+fn members(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => values.iter().map(members).sum(),
+        Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
+        _ => 0,
+    }
+}
+
+/// How many keys JSON says: each is followed by a colon, and no other colon is outside of a string.
+fn colons(json: &[u8]) -> usize {
+    let (mut in_string, mut escaped, mut colons) = (false, false, 0);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b':' if !in_string => colons += 1,
+            _ => {}
+        }
+    }
+    colons
 }
