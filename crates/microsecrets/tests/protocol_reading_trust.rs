@@ -29,6 +29,15 @@ async fn distrusted(process: &Process, selector: &Selector) -> Distrust {
 }
 
 #[tokio::test]
+async fn a_file_that_is_shorter_than_its_record_says_is_not_trusted() {
+    let world = World::file("api", "tls.pem");
+    world.process().upload_file(&large(b'x')).await.unwrap();
+    world.forge_head(|record, _| record.size += 1);
+    let found = distrusted(&world.process(), &Selector::Current).await;
+    assert!(matches!(found, Distrust::Checksum { .. }), "{found}");
+}
+
+#[tokio::test]
 async fn bytes_that_do_not_have_the_records_checksum_are_not_trusted() {
     let world = world().await;
     world.forge_head(|_, bytes| *bytes.last_mut().unwrap() ^= 1);

@@ -473,6 +473,21 @@ async fn a_prune_that_dies_is_finished_by_the_next() {
     assert_eq!(prune(&world, &keep(1)).await, [2, 3]);
 }
 
+/// A bucket with versioning may still hold what was removed already.
+#[tokio::test]
+async fn what_was_removed_already_is_pruned_again_when_that_is_asked_for() {
+    let world = World::with_values(&["1", "2", "3"]).await;
+    assert_eq!(prune(&world, &keep(2)).await, [1]);
+    let process = world.process();
+    let mut policy = keep(1);
+    for (removed_too, expected) in [(false, vec![2]), (true, vec![1, 2])] {
+        policy.removed_too = removed_too;
+        let found = process.access().prunable(&policy).await.unwrap();
+        let numbers: Vec<_> = found.iter().map(|record| record.number.get()).collect();
+        assert_eq!(numbers, expected);
+    }
+}
+
 // The chain.
 
 /// It is verified from any number on, with the one before it.

@@ -222,6 +222,16 @@ async fn large_bytes_whose_answer_was_lost_and_that_cannot_be_looked_at_end_the_
     assert_eq!((world.head_number(), world.version_keys().len()), (1, 2));
 }
 
+/// A head does not carry them, so that nothing can be put in their place.
+#[tokio::test]
+async fn large_bytes_that_were_lost_are_not_completed() {
+    let world = World::file("api", "tls.pem");
+    let lost = world.process().upload_file(&large(b'x')).await.unwrap().key;
+    world.memory.remove(&lost);
+    world.process().upload_file(b"2").await.unwrap();
+    assert!(world.memory.object(&lost).is_none());
+}
+
 #[tokio::test]
 async fn a_certain_loser_deletes_its_object_where_the_store_can_say_which_one() {
     for (unique_etags, versioned, left) in [(false, false, 3), (true, false, 2), (false, true, 2)] {

@@ -424,7 +424,7 @@ impl FileStream {
     }
 
     fn finish(&mut self) -> Result<(), ItemError> {
-        if self.left > 0 || std::mem::take(&mut self.hasher).finish() != self.wanted {
+        if std::mem::take(&mut self.hasher).finish() != self.wanted {
             return Err(self.wrong());
         }
         let Some(Pinned { pin, hasher, item }) = self.pinned.take().map(|pinned| *pinned) else {
