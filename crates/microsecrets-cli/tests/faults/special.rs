@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 
 use fault_proxy::{Fault, Plan, Proxy};
+use microsecrets::checksum::Checksum;
+use strict_fake::{Raw, Sse};
 
 use crate::commands::{Command, Kind};
 use crate::common::Run;
 use crate::common::peak::peak;
-use crate::fake::Place;
+use crate::fake::{BUCKET, Place};
 use crate::world::World;
 
 /// Any other fault would hide in the encryption; this one comes before it.
@@ -86,6 +88,42 @@ fn a_body_without_end_is_not_kept() {
             let placed = std::fs::read_dir(world.machine.path("placed")).unwrap().count();
             assert_eq!(placed, 0, "{arguments:?} at {nth}");
         }
+    }
+}
+
+/// 100,000 versions of 0.3.4, and as many services: a hundred pages each, to their end.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listing_of_100_000_keys_fits_into_memory() {
+    const KEYS: u32 = 100_000;
+    let place = Place::new();
+    let document = br#"{"environment": {"A": "old"}, "metadata": {}}"#;
+    let checksum = Checksum::of(document);
+    let put = |key: &str, body: &'static [u8]| {
+        let raw = Raw::encrypted(Sse::kms(&place.key));
+        place.fake.put_raw(BUCKET, key, body, raw);
+    };
+    for n in 0..KEYS {
+        let name = format!("2016-01-01.00-00-00_{:06}.{checksum}", n + 1);
+        // Only the last of them is ever read.
+        let body: &[u8] = if n + 1 == KEYS { document } else { b"" };
+        put(&format!("services/old/environment/{name}.json"), body);
+        put(&format!("services/s{n}/head/environment"), b"");
+    }
+    for arguments in [
+        &["with-env", "-s", "old", "-a", "--", "sh", "-c", "test $A = old"][..],
+        &["migrate", "-s", "old"],
+        &["list"],
+    ] {
+        let before = place.fake.requests().len();
+        let (mib, output) = peak(place.microsecrets(arguments));
+        let requests = place.fake.requests().len() - before;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && requests > 100,
+            "{arguments:?}: {requests}: {said}"
+        );
+        assert!(mib <= 64, "{arguments:?}: {mib} MiB");
     }
 }
 
