@@ -9,7 +9,6 @@ use common::*;
 use microsecrets::item::*;
 use microsecrets::keys::FolderKeys;
 use microsecrets::name::VersionName;
-use microsecrets::record::{Record, SignedRecord};
 use microsecrets::trust::{Distrust, VerifyKey};
 use tempfile::TempDir;
 
@@ -27,13 +26,6 @@ async fn refused(process: &Process) -> Distrust {
         Err(ItemError::Distrusted { source, .. }) => source,
         other => panic!("{other:?}"),
     }
-}
-
-fn forge_log(world: &World, number: u64, change: impl FnOnce(&mut Record)) {
-    let mut record = world.log(number).unwrap().record().clone();
-    change(&mut record);
-    let forged = SignedRecord::new(record).unwrap().to_bytes();
-    world.memory.put_raw(&world.item.log_key(nth(number)), &forged, None);
 }
 
 fn name(world: &World, number: u64) -> VersionName {
@@ -110,22 +102,22 @@ async fn each_way_in_which_a_link_does_not_hold_is_named() {
             "it has no log entry",
         ),
         (
-            |world| forge_log(world, 3, |record| record.name = name(world, 1)),
+            |world| world.forge_log(3, |record| record.name = name(world, 1)),
             3,
             "its name does not come after that of the version before",
         ),
         (
-            |world| forge_log(world, 2, |record| record.parent = Some(name(world, 3))),
+            |world| world.forge_log(2, |record| record.parent = Some(name(world, 3))),
             2,
             "its parent is NAME, but the version before is NAME",
         ),
         (
-            |world| forge_log(world, 1, |record| record.parent = Some(name(world, 3))),
+            |world| world.forge_log(1, |record| record.parent = Some(name(world, 3))),
             1,
             "its parent is NAME, but the version before is none",
         ),
         (
-            |world| forge_log(world, 4, |record| record.user = Some("eve@test".to_owned())),
+            |world| world.forge_log(4, |record| record.user = Some("eve@test".to_owned())),
             4,
             "the head and the log say different things about it",
         ),
@@ -168,7 +160,7 @@ async fn a_link_that_no_pinned_key_signed_does_not_hold() {
     let process = believer(&world, &public);
     let chain = process.access().verify_chain(nth(1)).await.unwrap().unwrap();
     assert_eq!((chain.first, chain.last), (nth(1), nth(2)));
-    forge_log(&world, 1, |_| ());
+    world.forge_log(1, |_| ());
     let bad = process.access().verify_chain(nth(1)).await.unwrap().unwrap_err();
     assert_eq!(bad.number, nth(1));
     let Broken::Entry(error) = &bad.broken else {

@@ -6,7 +6,6 @@ mod common;
 use common::*;
 use microsecrets::item::*;
 use microsecrets::name::VersionName;
-use microsecrets::record::{Record, SignedRecord};
 use microsecrets::secret::SecretString;
 use microsecrets::store::memory::{Fault, When};
 use microsecrets::trust::Distrust;
@@ -51,13 +50,6 @@ async fn said(world: &World, said: &str) -> String {
 
 fn name_of(world: &World, number: u64) -> VersionName {
     world.log(number).unwrap().record().name.clone()
-}
-
-fn forge_log(world: &World, number: u64, change: impl FnOnce(&mut Record)) {
-    let mut record = world.log(number).unwrap().record().clone();
-    change(&mut record);
-    let forged = SignedRecord::new(record).unwrap().to_bytes();
-    world.memory.put_raw(&world.item.log_key(nth(number)), &forged, None);
 }
 
 /// 0.3.4 wrote twice; ours took the second over, and 0.3.4 wrote between ours.
@@ -421,7 +413,7 @@ async fn a_forged_log_entry_costs_no_version_that_should_stay() {
     for (forged, named) in [(2, 3), (2, 4), (1, 3)] {
         let world = World::with_values(&["1", "2", "3", "4"]).await;
         let name = name_of(&world, named);
-        forge_log(&world, forged, |record| record.name = name.clone());
+        world.forge_log(forged, |record| record.name = name.clone());
         let process = world.process();
         for record in process.access().prunable(&keep(2)).await.unwrap() {
             drop(process.access().remove_bytes(&record).await);
@@ -440,7 +432,7 @@ async fn a_forged_log_entry_costs_no_version_that_should_stay() {
 #[tokio::test]
 async fn bytes_of_another_commit_than_the_records_are_not_removed() {
     let world = World::with_values(&["1", "2", "3"]).await;
-    forge_log(&world, 1, |record| {
+    world.forge_log(1, |record| {
         record.nonce = microsecrets::name::Nonce::from_bytes([7; 16]);
     });
     let process = world.process();
@@ -499,7 +491,7 @@ async fn a_chain_is_verified_from_its_first_link_on() {
         let chain = process.access().verify_chain(nth(first)).await.unwrap().unwrap();
         assert_eq!((chain.first, chain.last), (nth(first), nth(4)));
     }
-    forge_log(&world, 2, |record| record.parent = Some(name_of(&world, 3)));
+    world.forge_log(2, |record| record.parent = Some(name_of(&world, 3)));
     let found = |first| {
         let process = &process;
         async move {

@@ -160,6 +160,14 @@ impl World {
         self.memory.put_raw(&self.item.head_key(), &forged, None);
     }
 
+    /// Puts another record in the place of a log entry, unsigned.
+    pub(crate) fn forge_log(&self, number: u64, change: impl FnOnce(&mut Record)) {
+        let mut record = self.log(number).unwrap().record().clone();
+        change(&mut record);
+        let forged = SignedRecord::new(record).unwrap().to_bytes();
+        self.memory.put_raw(&self.item.log_key(nth(number)), &forged, None);
+    }
+
     /// How the request that commits is spelled.
     pub(crate) fn put_head(&self) -> String {
         format!("put {}", self.item.head_key())
