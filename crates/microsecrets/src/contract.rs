@@ -25,6 +25,7 @@ use crate::ownfile::{self, FileRefused, Rule};
 use crate::pairs::is_exportable;
 use crate::text::shown;
 use crate::trust::{PinnedKeyError, VerifyKey};
+use crate::unnamed::folder_of;
 use crate::whitelist::{PatternError, Whitelist};
 
 /// How a contract's file is called.
@@ -92,7 +93,7 @@ impl Contract {
         };
         let bytes = ownfile::read(path, Rule::Trusted, MAX_FILE).map_err(|refused| at(ContractFault::File(refused)))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| at(ContractFault::NotUtf8))?;
-        let folder = ownfile::folder_of(path);
+        let folder = folder_of(path);
         let contract = Self::parse(text, folder).map_err(at)?;
         Ok(Self {
             path: path.to_owned(),

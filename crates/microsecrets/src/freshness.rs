@@ -23,6 +23,7 @@ use crate::checksum::Checksum;
 use crate::layout::Item;
 use crate::name::Number;
 use crate::ownfile::{self, FileRefused, Rule};
+use crate::unnamed::folder_of;
 
 /// More than the items of a thousand services take.
 const MAX_FILE: u64 = 4 << 20;
@@ -152,7 +153,7 @@ impl StateFile {
         }
         ownfile::create(&new, &text)?;
         fs::rename(&new, path)?;
-        File::open(ownfile::folder_of(path))?.sync_all()
+        File::open(folder_of(path))?.sync_all()
     }
 
     fn failed(&self, source: io::Error) -> StateError {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::unnamed::Unnamed;
+use crate::unnamed::{Unnamed, folder_of};
 
 /// Who else may have a hand in a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,14 +87,6 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
         std::fs::remove_file(path).ok();
     }
     synced
-}
-
-/// The folder that a path is in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Waits for the lock on a file, at most this long: whether it was had. Closing the file gives it back.

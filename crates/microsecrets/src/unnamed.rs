@@ -9,7 +9,6 @@ use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
 use crate::name::Nonce;
-use crate::ownfile::folder_of;
 
 /// How a file is called that has no name yet, where it must have one: this, and a [`Nonce`].
 const ASIDE: &str = ".microsecrets-";
@@ -69,6 +68,14 @@ impl Unnamed {
             }
             Held::Named(file) => file.persist_noclobber(path).map(drop).map_err(|error| error.error),
         }
+    }
+}
+
+/// The folder that a path is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
