@@ -30,7 +30,7 @@ const SAID: &[&str] = &[
 pub(crate) fn document(input: &[u8]) {
     let value: Option<Value> = serde_json::from_slice(input).ok();
     // Of a key that is there twice serde_json takes the last, and what the first said is refused for itself.
-    let said_once = value.as_ref().filter(|value| members(value) == colons(input));
+    let said_once = value.as_ref().filter(|value| !says_a_key_twice(value, input));
     match parse_flat_object(input) {
         Ok(variables) => are_those_of(&variables, value.as_ref().and_then(Value::as_object)),
         Err(error) => is_rightly_refused(input, error, said_once.is_some_and(is_flat)),
@@ -109,6 +109,11 @@ fn has_form(value: &Value) -> bool {
             && object.get("environment").is_some_and(is_flat)
             && object.get("metadata").is_some_and(is_metadata)
     })
+}
+
+/// Whether a key is there twice in an object of JSON, which serde_json lets pass.
+pub(super) fn says_a_key_twice(value: &Value, json: &[u8]) -> bool {
+    members(value) != colons(json)
 }
 
 /// How many keys all objects together have.
