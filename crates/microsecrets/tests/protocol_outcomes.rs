@@ -29,7 +29,7 @@ async fn a_commit_whose_answers_are_all_lost_is_recognised_by_its_nonce() {
 }
 
 /// The first attempt arrives and its answer is lost; what the store says to the second is told, unless it says no more than
-/// that it could not answer.
+/// that the head is another one by now.
 #[tokio::test]
 async fn a_store_that_complains_of_what_it_has_done_is_quoted() {
     let damaged = || ErrorKind::Damaged("the answer has no ETag".to_owned());

@@ -141,6 +141,32 @@ async fn each_way_in_which_a_link_does_not_hold_is_named() {
     }
 }
 
+/// It is verified from any number on, with the one before it.
+#[tokio::test]
+async fn a_chain_is_verified_from_its_first_link_on() {
+    let world = World::with_values(&["1", "2", "3", "4"]).await;
+    let process = world.process();
+    for first in 1..=4 {
+        let chain = process.access().verify_chain(nth(first)).await.unwrap().unwrap();
+        assert_eq!((chain.first, chain.last), (nth(first), nth(4)));
+    }
+    world.forge_log(2, |record| record.parent = Some(name(&world, 3)));
+    let found = |first| {
+        let process = &process;
+        async move {
+            process
+                .access()
+                .verify_chain(nth(first))
+                .await
+                .unwrap()
+                .map_err(|bad| bad.number)
+        }
+    };
+    assert_eq!(found(1).await.unwrap_err(), nth(2));
+    assert_eq!(found(2).await.unwrap_err(), nth(2));
+    assert!(found(3).await.is_ok());
+}
+
 /// What lies before the first link is not verified, and may be gone; a crash leaves out the newest one's log entry.
 #[tokio::test]
 async fn a_chain_may_lack_what_lies_before_it_and_its_newest_log_entry() {

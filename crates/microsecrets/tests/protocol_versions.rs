@@ -480,34 +480,6 @@ async fn what_was_removed_already_is_pruned_again_when_that_is_asked_for() {
     }
 }
 
-// The chain.
-
-/// It is verified from any number on, with the one before it.
-#[tokio::test]
-async fn a_chain_is_verified_from_its_first_link_on() {
-    let world = World::with_values(&["1", "2", "3", "4"]).await;
-    let process = world.process();
-    for first in 1..=4 {
-        let chain = process.access().verify_chain(nth(first)).await.unwrap().unwrap();
-        assert_eq!((chain.first, chain.last), (nth(first), nth(4)));
-    }
-    world.forge_log(2, |record| record.parent = Some(name_of(&world, 3)));
-    let found = |first| {
-        let process = &process;
-        async move {
-            process
-                .access()
-                .verify_chain(nth(first))
-                .await
-                .unwrap()
-                .map_err(|bad| bad.number)
-        }
-    };
-    assert_eq!(found(1).await.unwrap_err(), nth(2));
-    assert_eq!(found(2).await.unwrap_err(), nth(2));
-    assert!(found(3).await.is_ok());
-}
-
 // Bytes that were lost.
 
 #[tokio::test]
